@@ -1,0 +1,106 @@
+"""Fields that every config has, with the values of the papers; a config is this and a few edits.
+
+Sizes are (height, width) in pixels, images are in [-1, 1], learning rates are per update.
+"""
+
+import difflib
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  """Every field there is. Configs may change values, and the command line may, but none adds a field."""
+  return ConfigDict(
+    {
+      'method': 'pix2pix',
+      'seed': 0,
+      'steps': 10_000,  # updates in the whole run
+      'batch_size': 1,  # over all devices
+      'precision': 'float32',  # or float64
+      'ema': 0.0,  # decay of an average of the generator's weights, which then translates; 0: none
+      'data': {
+        'name': 'earth',
+        'channels_a': 3,  # of the input
+        'channels_b': 3,  # of the target
+        'load_size': (286, 286),  # training images are resized to this,
+        'crop_size': (256, 256),  # then cropped at random; evaluation resizes straight to this
+        'flip': True,  # mirror half of the training pairs, left to right
+        # earth
+        'task': 'relief',  # relief, satellite or map
+        'size': 256,  # of the tiles: 64, 128 or 256
+        'dir': '',  # where tiles are kept; empty: TFDS's own folder
+        # folders
+        'path': '',  # of the user's images
+        'direction': 'ab',  # ba exchanges input and target
+      },
+      'gen': {
+        'name': 'unet',
+        'depth': 8,  # stages; sides must be multiples of 2^depth
+        'width': 64,  # channels after the first stage, doubled at each stage
+        'max_width': 512,
+        'norm': 'batch',  # batch, instance or none
+        'dropout': 0.5,
+        'upsample': 'transpose',  # transpose, nearest or bilinear
+        'padding': 'zero',  # zero, reflect or replicate
+      },
+      'disc': {
+        'name': 'patchgan',
+        'layers': 3,  # 3: patches of 70 px; 0: single pixels
+        'width': 64,
+        'norm': 'batch',
+      },
+      'loss': {
+        'gan': 'vanilla',  # vanilla, lsgan, hinge, wgan-gp or none (regression)
+        'gan_weight': 1.0,
+        'l1': 100.0,
+        'gradient_penalty': 10.0,  # weight of wgan-gp's penalty
+      },
+      'optim': {
+        'lr': 2e-4,
+        'disc_lr_ratio': 1.0,  # the discriminator's learning rate by the generator's
+        'b1': 0.5,
+        'b2': 0.999,
+        'schedule': 'linear',  # linear, cosine, step or constant
+        'decay_from': 0.5,  # share of the steps before the rate falls
+        'per_epoch': True,  # the rate changes between epochs only
+      },
+      'test': {  # how a trained generator translates; pix2pix as published keeps both as in training
+        'dropout': True,
+        'batch_stats': 'batch',  # batch norm uses each image's own statistics, or 'running' ones
+      },
+      'log_every': 50,  # steps between lines of metrics.jsonl
+      'eval_every': 1000,  # between scores and pictures of the validation split
+      'checkpoint_every': 1000,
+      'keep': 3,  # the newest checkpoints that stay
+      'keep_every': 0,  # and each that is a multiple of this; 0: none
+      'samples': 6,  # validation images drawn in each picture
+    }
+  )
+
+
+def parse_arg(arg: str, **defaults):
+  """Reads 'task=relief,size=64,runlocal' after a config's colon into a ConfigDict of defaults' types.
+
+  Raises:
+    ValueError: an unknown name (with the nearest known one), or a value of another type.
+  """
+  values = dict(defaults)
+  for item in filter(None, arg.split(',')):
+    name, given, text = item.partition('=')
+    if name not in defaults:
+      close = difflib.get_close_matches(name, defaults, n=1, cutoff=0.5)
+      hint = f'did you mean {close[0]!r}? ' if close else ''
+      raise ValueError(f"argument '{name}' is not known: {hint}(it is one of {', '.join(defaults)})")
+    default = defaults[name]
+    if isinstance(default, bool):
+      if text not in ('', 'True', 'true', '1', 'False', 'false', '0'):
+        raise ValueError(f"argument '{name}': {text!r} is neither true nor false")
+      values[name] = text not in ('False', 'false', '0')
+    else:
+      if not given:
+        raise ValueError(f"argument '{name}' needs a value: {name}={default}")
+      try:
+        values[name] = type(default)(text)
+      except ValueError:
+        raise ValueError(f"argument '{name}': {text!r} is not {type(default).__name__}") from None
+  return ConfigDict(values)

@@ -1,0 +1,131 @@
+"""Checkpoints with Orbax: the State and all that resuming needs, in one atomic step.
+
+A step folder of `WORKDIR/checkpoints/` holds two items that are committed together: `state` (the State's arrays)
+and `meta`, JSON with the config, the position in the data, the run's random key and the data's fingerprint.
+"""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import orbax.checkpoint as ocp
+from etils import epath
+
+from i2i_jax import mesh, methods
+from i2i_jax.config import BadInput, RunFault, from_dict
+
+
+def manager(workdir: Path, config=None) -> ocp.CheckpointManager:
+  """The manager of a run's checkpoints: read-only without a config."""
+  if config is None:
+    options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+  else:
+    options = ocp.CheckpointManagerOptions(
+      max_to_keep=config.keep,
+      keep_period=config.keep_every or None,
+      cleanup_tmp_directories=True,
+      # A deletion torn by a kill would leave a step that is listed but unreadable: rename, `wait` deletes.
+      todelete_subdir='deleted',
+    )
+  return ocp.CheckpointManager(epath.Path(workdir).absolute() / 'checkpoints', options=options)
+
+
+def save(checkpoints: ocp.CheckpointManager, step: int, state, meta: dict):
+  """Starts to save in the background; the step counts once `wait` has returned."""
+  if checkpoints.latest_step() == step:
+    return
+  check_room(Path(checkpoints.directory), state)
+  try:
+    checkpoints.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)))
+  except OSError as error:
+    raise RunFault(f'{checkpoints.directory}: the checkpoint of step {step} was not saved: {error}') from None
+
+
+def wait(checkpoints: ocp.CheckpointManager):
+  """Waits until what was saved is committed."""
+  try:
+    checkpoints.wait_until_finished()
+    shutil.rmtree(checkpoints.directory / 'deleted', ignore_errors=True)
+  except Exception as error:  # Orbax passes on whatever its threads met
+    reason = str(error).strip().splitlines()[0]
+    raise RunFault(f'{checkpoints.directory}: the last checkpoint was not saved: {reason}') from None
+
+
+def check_room(folder: Path, state, copies: int = 1, fault: type[Exception] = RunFault):
+  """Raises `fault` where the disk has no room for so many checkpoints of `state`."""
+  need = copies * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+  existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+  free = shutil.disk_usage(existing).free
+  if free < need * 1.1 + (1 << 20):
+    raise fault(
+      f'{folder}: no room on disk: {copies} checkpoint(s) take {need / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free'
+    )
+
+
+def steps(workdir: Path) -> list[int]:
+  """The committed steps of a run, oldest first."""
+  folder = Path(workdir) / 'checkpoints'
+  return sorted(int(p.name) for p in folder.glob('[0-9]*') if (p / '_CHECKPOINT_METADATA').exists())
+
+
+def pick(workdir: Path, step: int | None = None) -> int:
+  """`step`, or the newest. Raises BadInput: no such folder, no checkpoint in it, not this one."""
+  found = steps(workdir)
+  if not Path(workdir).is_dir():
+    raise BadInput(f'--workdir: there is no folder {workdir}')
+  if not found:
+    raise BadInput(f'--workdir: {workdir} holds no checkpoint: train first, or let training reach one')
+  if step is not None and step not in found:
+    raise BadInput(f'--step {step}: {workdir} holds the steps {", ".join(map(str, found))}')
+  return found[-1] if step is None else step
+
+
+def restore_meta(checkpoints: ocp.CheckpointManager, step: int) -> dict:
+  return checkpoints.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+
+
+def restore_state(checkpoints: ocp.CheckpointManager, step: int, target):
+  """The State of a step, in the shapes, types and shardings of `target` (a tree of ShapeDtypeStruct)."""
+  try:
+    return checkpoints.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target))).state
+  except (OSError, ValueError, KeyError) as error:
+    reason = str(error).strip().splitlines()[0]
+    raise BadInput(f'{checkpoints.directory}/{step}: the checkpoint cannot be restored: {reason}') from None
+
+
+def placed(shapes, sharding):
+  """A tree of ShapeDtypeStruct, all under one sharding: the target to restore into."""
+  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+
+
+class Run(NamedTuple):
+  """A trained run, as read from its folder."""
+
+  config: ml_collections.ConfigDict
+  method: methods.Method
+  state: methods.State
+  step: int
+  fingerprint: str  # of the training data
+
+
+def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> Run:
+  """Reads a run's newest checkpoint, or that of `step`."""
+  step = pick(workdir, step)
+  with manager(workdir) as checkpoints:
+    meta = restore_meta(checkpoints, step)
+    config = from_dict(meta['config'])
+    method = methods.get(config)
+    shapes = jax.eval_shape(method.init, jax.random.key(0), example_batch(config))
+    state = restore_state(checkpoints, step, placed(shapes, shardings.replicated))
+  return Run(config, method, state, step, meta['fingerprint'])
+
+
+def example_batch(config) -> dict:
+  """Shapes of a training batch: what `Method.init` needs to know."""
+  return {
+    name: jax.ShapeDtypeStruct((config.batch_size, *config.data.crop_size, channels), jnp.float32)
+    for name, channels in (('a', config.data.channels_a), ('b', config.data.channels_b))
+  }

@@ -1,0 +1,67 @@
+"""What all commands share: parsing, and errors as one line with an exit code.
+
+Exit codes: 0 done; 1 a fault while running; 2 bad input, found before anything was created; 3 some inputs were
+skipped; 130 or 143 stopped by SIGINT or SIGTERM, with a checkpoint saved.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+import jax
+
+from i2i_jax.config import BadInput, RunFault
+
+
+def parser(doc: str, module: str) -> argparse.ArgumentParser:
+  """A parser whose --help shows a module's docstring as it stands."""
+  return argparse.ArgumentParser(
+    prog=f'python -m i2i_jax.{module}',
+    description=doc,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+
+
+def run(main: Callable[[], int | None]):
+  """Runs a command and exits: what is the user's to mend is one line, anything else a traceback."""
+  for noisy in ('absl', 'orbax', 'jax'):
+    logging.getLogger(noisy).setLevel(logging.ERROR)
+  try:
+    code = main() or 0
+  except (BadInput, RunFault) as error:
+    print(f'error: {error}', file=sys.stderr)
+    code = 2 if isinstance(error, BadInput) else 1
+  except KeyboardInterrupt:
+    print('stopped', file=sys.stderr)
+    code = 130
+  sys.exit(code)
+
+
+class Stop:
+  """Within its block the first SIGINT or SIGTERM only sets `signal`, for a loop to look at; a second one kills.
+
+  Not used with several processes: there JAX's own coordination listens to SIGTERM.
+  """
+
+  def __init__(self):
+    self.signal = 0
+    self.old = {}
+
+  def __enter__(self):
+    if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
+      self.old = {number: signal.signal(number, self.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    return self
+
+  def handle(self, number, frame):
+    del frame
+    self.signal = number
+    signal.signal(number, signal.SIG_DFL)
+    print('\nstopping after this step; once more to stop without saving', file=sys.stderr)
+
+  def __exit__(self, *_):
+    for number, handler in self.old.items():
+      signal.signal(number, handler)

@@ -1,0 +1,101 @@
+"""What a user may get wrong, said in one line: errors, choices with the nearest name, and a config's numbers."""
+
+import difflib
+import json
+import math
+from pathlib import Path
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+
+class BadInput(ValueError):
+  """Something given is wrong: found before anything is created. Commands print it and exit with 2."""
+
+
+class RunFault(RuntimeError):
+  """Something went wrong while running. Commands print it and exit with 1."""
+
+
+def nearest(name: str, options) -> str:
+  """'; did you mean X?' or '; it is one of A, B', to append to an error."""
+  options = [str(o) for o in options]
+  close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
+  known = ', '.join(sorted(options))
+  return f'did you mean {close[0]!r}? (it is one of {known})' if close else f'it is one of {known}'
+
+
+def choice(where: str, value: str, options) -> str:
+  """Returns `value` if it is one of `options`, else raises BadInput naming the field and the nearest option."""
+  if value in options:
+    return value
+  raise BadInput(f'{where} = {value!r} is not known: {nearest(value, options)}')
+
+
+def check_numbers(config: ml_collections.ConfigDict, where: str = 'config'):
+  """No number of this project's configs has a use below zero, or when it is not finite."""
+  for name, value in config.items():
+    if isinstance(value, ml_collections.ConfigDict):
+      check_numbers(value, f'{where}.{name}')
+    for number in value if isinstance(value, tuple | list) else [value]:
+      if isinstance(number, int | float) and not (math.isfinite(number) and number >= 0):
+        raise BadInput(f'{where}.{name} = {value} must be a finite number, zero or more')
+
+
+def differences(old: dict, new: dict, where: str = 'config') -> list[str]:
+  """Lines 'config.optim.lr: 0.1 -> 0.2' for each field in which two nested dicts differ."""
+  lines = []
+  for name in sorted({*old, *new}):
+    a, b = old.get(name, '(none)'), new.get(name, '(none)')
+    if isinstance(a, dict) and isinstance(b, dict):
+      lines += differences(a, b, f'{where}.{name}')
+    elif a != b:
+      lines.append(f'{where}.{name}: {a} -> {b}')
+  return lines
+
+
+def load(argv: list[str]) -> ml_collections.ConfigDict:
+  """The config of command-line arguments like ['--config=configs/x.py:size=64', '--config.optim.lr=1e-3'].
+
+  Raises:
+    BadInput: no such file, an unknown field (with the nearest name), a value of another type or below zero.
+  """
+  values = flags.FlagValues()
+  holder = config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=argv, lock_config=True)
+  spec = next((a.removeprefix('--config=') for a in argv if a.startswith('--config=')), '')
+  path = Path(spec.partition(':')[0])
+  if not path.is_file():
+    raise BadInput(f'--config: there is no file {path}; see configs/')
+  try:
+    stray = values(['', *argv])[1:]
+  except (AttributeError, KeyError) as error:  # what ConfigDict raises for an unknown field
+    raise BadInput(unknown_field(str(error), argv)) from None
+  except flags.Error as error:
+    raise BadInput(str(error).strip().splitlines()[-1].removeprefix('ValueError: ')) from None
+  if stray:
+    raise BadInput(f'{stray[0]!r} is not an option; a field of the config is set by --config.NAME=VALUE')
+  check_numbers(holder.value)
+  return holder.value
+
+
+def unknown_field(error: str, argv: list[str]) -> str:
+  """'--config.optim.lrr: ...' from ConfigDict's error, which names only the last part."""
+  name = error.replace('\\', '').replace('"', "'").strip("'").split("'")[0].split('\\n')[0]
+  flag = next((a for a in argv if a.split('=')[0].split('.')[-1] == name), f'--config...{name}').split('=')[0]
+  hint = error.replace('\\', '').partition('Did you mean ')[2].partition(' instead')[0]
+  return f'{flag}: the config has no such field' + (f'; did you mean {hint}?' if hint else '')
+
+
+def to_dict(config: ml_collections.ConfigDict) -> dict:
+  """Plain JSON values: tuples as lists."""
+  return json.loads(json.dumps(config.to_dict()))
+
+
+def from_dict(values: dict) -> ml_collections.ConfigDict:
+  """The config that `to_dict` gave."""
+  config = ml_collections.ConfigDict(values)
+  for name, value in config.data.items():
+    if isinstance(value, list):
+      config.data[name] = tuple(value)
+  return config.lock()

@@ -1,0 +1,84 @@
+"""Data sources and the pipeline from them to batches.
+
+The file name is the registry: `config.data.name = 'earth'` means `i2i_jax/data/earth.py`. Such a file has one
+function, `source(config.data, split)`, which returns random access to a split: `len(s)`, `s[i]` = {'a': uint8
+[H, W, C], 'b': ..., 'name': str}, and `s.fingerprint`, a string that changes when the data do.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import grain
+import numpy as np
+
+from i2i_jax.config import BadInput, choice
+from i2i_jax.data import images
+
+SPLITS = ('train', 'val', 'test')
+SOURCES = [m.name for m in pkgutil.iter_modules(__path__) if m.name != 'images']
+
+
+def get(config, split: str):
+  """The random access to `split` of the source that config.data names, checked by reading its first pair."""
+  choice('split', split, SPLITS)
+  name = choice('config.data.name', config.data.name, SOURCES)
+  source = importlib.import_module(f'{__name__}.{name}').source(config.data, split)
+  if any(load < crop for load, crop in zip(config.data.load_size, config.data.crop_size, strict=True)):
+    raise BadInput(
+      f'config.data.load_size {tuple(config.data.load_size)} is smaller than crop_size {tuple(config.data.crop_size)}'
+    )
+  if split == 'train' and len(source) < config.batch_size:
+    raise BadInput(
+      f'config.batch_size = {config.batch_size}: too few images for a batch, the training split has {len(source)}'
+    )
+  first = source[0]
+  for key in ('a', 'b'):
+    channels = config.data[f'channels_{key}']
+    if first[key].shape[-1] != channels:
+      raise BadInput(
+        f'config.data.channels_{key} = {channels}, but {first["name"]} has {first[key].shape[-1]} channels'
+      )
+  return source
+
+
+def augment(config_data):
+  """Training's view of a pair: resized to load_size, one random crop and one flip shared by a and b, [-1, 1]."""
+
+  def apply(pair, rng: np.random.Generator):
+    crop = config_data.crop_size
+    top, left = (int(rng.integers(load - size + 1)) for load, size in zip(config_data.load_size, crop, strict=True))
+    flip = config_data.flip and rng.random() < 0.5
+
+    def view(image):
+      image = images.resize(image, config_data.load_size)[top : top + crop[0], left : left + crop[1]]
+      return images.to_float(image[:, ::-1] if flip else image)
+
+    return {key: view(pair[key]) for key in ('a', 'b')}
+
+  return apply
+
+
+def train_iterator(source, config, *, process_index: int = 0, process_count: int = 1):
+  """Endless shuffled batches {'a': float32 [B, H, W, C], 'b': ...} in [-1, 1].
+
+  Each process gets a disjoint share of the images and of the batch. `get_state()` and `set_state()` of the
+  iterator save and restore its position exactly.
+  """
+  data = grain.MapDataset.source(source).seed(config.seed)
+  data = data[process_index::process_count].shuffle().repeat()
+  data = data.random_map(augment(config.data))
+  data = data.batch(config.batch_size // process_count, drop_remainder=True)
+  options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)
+  return iter(data.to_iter_dataset(options))
+
+
+def eval_batches(source, config, batch_size: int) -> Iterator[dict]:
+  """A split in order, once: {'a', 'b': float32 [B, *crop_size, C], 'name': [str]}; the last one may be smaller."""
+  for start in range(0, len(source), batch_size):
+    pairs = [source[i] for i in range(start, min(start + batch_size, len(source)))]
+    batch = {
+      key: np.stack([images.to_float(images.resize(p[key], config.data.crop_size)) for p in pairs])
+      for key in ('a', 'b')
+    }
+    yield {**batch, 'name': [p['name'] for p in pairs]}

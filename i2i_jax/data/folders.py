@@ -1,0 +1,99 @@
+"""A user's own images, in the two layouts in use.
+
+side by side: `train/`, `val/`, `test/`, each picture holding A in its left and B in its right half.
+two folders:  `trainA/ trainB/`, `testA/ testB/` (and `valA/ valB/`), matched by name without the ending.
+
+Without a `val`, the `test` pictures serve for the samples drawn while training, and the other way round.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from i2i_jax.config import BadInput
+from i2i_jax.data import images
+
+STAND_INS = {'train': ('train',), 'val': ('val', 'test', 'train'), 'test': ('test', 'val')}
+
+
+class Pairs:
+  """Random access to a split: {'a': uint8 [H, W, C], 'b': ..., 'name': str}."""
+
+  def __init__(self, files: list[tuple[Path, Path | None]], channels_a: int, channels_b: int, direction: str):
+    self.files, self.channels, self.direction = files, (channels_a, channels_b), direction
+    listing = '\n'.join(f'{p.name} {p.stat().st_size}' for pair in files for p in pair if p)
+    self.fingerprint = hashlib.sha256(listing.encode()).hexdigest()[:16]
+
+  def __len__(self):
+    return len(self.files)
+
+  def __getitem__(self, index):
+    file_a, file_b = self.files[index]
+    swap = self.direction == 'ba'
+    wanted = self.channels[::-1] if swap else self.channels  # by the place in the file
+    if file_b is None:
+      both = images.read(file_a, 3 if 3 in wanted else 1)
+      half = both.shape[1] // 2
+      if both.shape[1] % 2:
+        raise BadInput(f'{file_a}: its width of {both.shape[1]} px is odd, so it has no halves A and B of equal size')
+      left, right = (recolour(x, c) for x, c in zip((both[:, :half], both[:, half:]), wanted, strict=True))
+    else:
+      left, right = images.read(file_a, wanted[0]), images.read(file_b, wanted[1])
+      if left.shape[:2] != right.shape[:2]:
+        raise BadInput(
+          f'{file_a} is {left.shape[1]}x{left.shape[0]} px, its partner {file_b} '
+          f'{right.shape[1]}x{right.shape[0]}: a pair must have one size'
+        )
+    a, b = (right, left) if swap else (left, right)
+    return {'a': a, 'b': b, 'name': file_a.stem}
+
+
+def recolour(image: np.ndarray, channels: int) -> np.ndarray:
+  """RGB to gray (ITU-R 601, as Pillow) where one channel is wanted."""
+  if image.shape[-1] == channels:
+    return image
+  luma = (image @ np.array([19595, 38470, 7471]) + 0x8000) >> 16
+  return luma.astype(np.uint8)[..., None]
+
+
+def source(config, split: str) -> Pairs:
+  """The pairs of `split` in the folder `config.path`.
+
+  Raises:
+    BadInput: the folder is missing or empty, partners are missing, a picture's header can't be read.
+  """
+  root = Path(config.path).expanduser()
+  if not config.path:
+    raise BadInput('config.data.path is empty: give the folder of your images, --config.data.path=FOLDER')
+  if not root.is_dir():
+    raise BadInput(f'config.data.path: there is no folder {root}')
+  if config.channels_a not in (1, 3) or config.channels_b not in (1, 3):
+    raise BadInput('config.data.channels_a and channels_b: images in folders have 1 (gray) or 3 (RGB) channels')
+  if config.direction not in ('ab', 'ba'):
+    raise BadInput(f'config.data.direction = {config.direction!r} is not known: it is one of ab, ba')
+  for name in STAND_INS[split]:
+    if files := pairs_in(root, name):
+      return Pairs(files, config.channels_a, config.channels_b, config.direction)
+  found = sorted(p.name for p in root.iterdir())[:8]
+  wanted = STAND_INS[split][0]
+  raise BadInput(
+    f'{root}: no images for {wanted!r}: expected {wanted}/ (A and B side by side) or {wanted}A/ and {wanted}B/; '
+    f'found {", ".join(found) or "nothing"}'
+  )
+
+
+def pairs_in(root: Path, name: str) -> list[tuple[Path, Path | None]]:
+  single, folder_a, folder_b = root / name, root / f'{name}A', root / f'{name}B'
+  if single.is_dir() and (files := images.list_images(single)):
+    return [(p, None) for p in files]
+  if not (folder_a.is_dir() and folder_b.is_dir()):
+    return []
+  by_stem_a, by_stem_b = ({p.stem: p for p in images.list_images(f)} for f in (folder_a, folder_b))
+  for here, there, folder in ((by_stem_a, by_stem_b, folder_b), (by_stem_b, by_stem_a, folder_a)):
+    if lone := sorted(here.keys() - there.keys()):
+      raise BadInput(
+        f'{here[lone[0]]} has no partner of the same name in {folder} '
+        f'({len(by_stem_a)} images in A, {len(by_stem_b)} in B, {len(lone)} without a partner here)'
+      )
+  return [(by_stem_a[s], by_stem_b[s]) for s in sorted(by_stem_a)]

@@ -1,0 +1,129 @@
+"""Reading, resizing and writing single images: files outside, uint8 [H, W, C] inside.
+
+Pillow's `open(path).convert('RGB')` turns 16-bit gray white, ignores EXIF rotation, shows hidden colours under
+transparency, opens pipes and decodes bombs; `read` does none of that.
+"""
+
+import os
+import stat
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from i2i_jax.config import BadInput
+
+FORMATS = {
+  '.png': 'PNG',
+  '.jpg': 'JPEG',
+  '.jpeg': 'JPEG',
+  '.bmp': 'BMP',
+  '.tif': 'TIFF',
+  '.tiff': 'TIFF',
+  '.webp': 'WEBP',
+}
+MAX_PIXELS = 1 << 28
+
+
+def list_images(folder: Path) -> list[Path]:
+  """The image files directly in `folder`, by name; hidden files are passed over."""
+  return sorted(p for p in folder.iterdir() if p.suffix.lower() in FORMATS and not p.name.startswith('.'))
+
+
+def read(path: Path, channels: int | None = None) -> np.ndarray:
+  """Reads an image file as uint8 [H, W, C].
+
+  16 bits are scaled to 8, EXIF rotation is applied, transparency is composited on white.
+
+  Args:
+    channels: 1 (gray) or 3 (RGB) to convert to; None keeps what the file has.
+
+  Raises:
+    BadInput: naming the file and the reason.
+  """
+  try:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+      raise BadInput(f'{path}: not a regular file')
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # Pillow warns of odd metadata; what can't be read raises
+      with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
+        if image.width * image.height > MAX_PIXELS:
+          raise BadInput(f'{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels')
+        image.load()
+        return to_array(ImageOps.exif_transpose(image), path, channels)
+  except UnidentifiedImageError:
+    raise BadInput(f'{path}: not an image in a known format ({", ".join(sorted(FORMATS))})') from None
+  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    if isinstance(error, BadInput):
+      raise
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    raise BadInput(f'{path}: cannot be read as an image: {reason}') from None
+
+
+def to_array(image: Image.Image, path: Path, channels: int | None) -> np.ndarray:
+  if image.mode.startswith('I'):  # 16-bit gray, also as 32-bit integers
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+      raise BadInput(f'{path}: values from {values.min()} to {values.max()} are not 16-bit gray')
+    image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+  elif image.mode == 'F':
+    raise BadInput(f'{path}: floating-point images have no fixed range; convert it to 8 or 16 bits')
+  if image.has_transparency_data:
+    image = image.convert('RGBA')
+    white = Image.new('RGBA', image.size, 'white')
+    gray = channels == 1 or (channels is None and image.mode in ('L', 'LA'))
+    image = Image.alpha_composite(white, image).convert('L' if gray else 'RGB')
+  mode = {1: 'L', 3: 'RGB', None: 'L' if image.mode in ('1', 'L') else 'RGB'}[channels]
+  array = np.asarray(image.convert(mode))
+  return array if array.ndim == 3 else array[..., None]
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """uint8 [H, W, C], any C, to [*size, C]: bicubic with antialiasing (Pillow's), as the reference."""
+  if image.shape[:2] == tuple(size):
+    return image
+  height, width = size
+  planes = [image] if image.shape[2] == 3 else [image[..., c] for c in range(image.shape[2])]
+  planes = [np.asarray(Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC)) for p in planes]
+  return planes[0] if image.shape[2] == 3 else np.stack(planes, axis=-1)
+
+
+def to_float(image: np.ndarray) -> np.ndarray:
+  """uint8 in [0, 255] to float32 in [-1, 1]."""
+  return image.astype(np.float32) / 127.5 - 1
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+  """Floats in [-1, 1] to uint8; clipped first, since a cast wraps around."""
+  return np.rint(np.clip((np.asarray(image) + 1) * 127.5, 0, 255)).astype(np.uint8)
+
+
+def write_png(path: Path, image: np.ndarray):
+  """Writes uint8 [H, W, C], C = 1 or 3, under a temporary name, then renames: no half-written file is left."""
+  if image.shape[-1] not in (1, 3):
+    raise BadInput(f'{path}: an image of {image.shape[-1]} channels cannot be written as PNG (1 or 3 can)')
+  with tempfile.NamedTemporaryFile(dir=path.parent, prefix='.', suffix='.png', delete=False) as file:
+    try:
+      Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, 'PNG')
+    except BaseException:
+      os.unlink(file.name)
+      raise
+  os.chmod(file.name, 0o644)
+  os.replace(file.name, path)
+
+
+def grid(rows: list[list[np.ndarray]], gap: int = 2) -> np.ndarray:
+  """Lays out uint8 images of equal height and width in rows, gray ones as RGB, on white."""
+
+  def line(parts, axis):
+    space = list(parts[0].shape)
+    space[axis] = gap
+    spaced = [x for part in parts for x in (part, np.full(space, 255, np.uint8))]
+    return np.concatenate(spaced[:-1], axis)
+
+  def rgb(x):
+    return x[..., :3] if x.shape[-1] >= 3 else np.repeat(x[..., :1], 3, axis=-1)
+
+  return line([line([rgb(x) for x in row], 1) for row in rows], 0)

@@ -1,0 +1,129 @@
+"""Scores a run's checkpoint on a split, beside three baselines measured on the same images.
+
+  python -m i2i_jax.evaluate --workdir=runs/x --split=test
+
+Writes WORKDIR/eval_SPLIT.json and a folder WORKDIR/eval_SPLIT/ of pictures, and prints a table. The protocol,
+`pixel`: images resized to config.data.crop_size, no crop and no flip; outputs clipped to [-1, 1]; L1 in that
+range (0 to 2), PSNR with its width as the peak, SSIM with an 11 px Gaussian window; the mean over images. The
+baselines are fitted on the training split: copy the input, the mean colour, and linear regression on each
+pixel's 5x5 neighbourhood.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from i2i_jax import baselines, checkpoint, cli, data, mesh, metrics
+from i2i_jax.data import images
+
+BATCH = 16
+PICTURES = 12  # of the split, evenly spread, whose images are kept
+PROTOCOL = 'pixel'
+
+
+def predictor(translate: Callable, shardings: mesh.Shardings, seed: int, batch: int = BATCH) -> Callable:
+  """Makes Method.translate a function (state, a: float32 [N, H, W, C], first) -> [N, H, W, C'] on the host.
+
+  Batches are padded to one size, so that nothing compiles twice; `first` is the place of the first image in its
+  split, which its dropout is drawn from.
+  """
+  put, everywhere = shardings.data, shardings.replicated
+  run = jax.jit(translate, in_shardings=(everywhere, put, everywhere), out_shardings=everywhere)
+  size = -(-batch // shardings.devices) * shardings.devices
+
+  def predict(state, a, first: int = 0):
+    outputs = []
+    for start in range(0, len(a), size):
+      part = a[start : start + size]
+      padded = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
+      rng = jax.random.fold_in(jax.random.key(seed), first + start)
+      outputs.append(np.asarray(run(state, padded, rng))[: len(part)])
+    return np.concatenate(outputs)
+
+  return predict
+
+
+def score(predict: Callable, batches) -> dict[str, np.ndarray]:
+  """Scores of `predict(a, first)` over batches {'a', 'b'}: arrays with a number an image."""
+  parts, first = [], 0
+  for batch in batches:
+    parts.append(jax.device_get(metrics.score(predict(batch['a'], first).astype(np.float32), batch['b'])))
+    first += len(batch['a'])
+  return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+
+def evaluate(workdir: Path, split: str = 'test', step: int | None = None) -> dict:
+  """Scores a checkpoint and writes eval_SPLIT.json and its pictures; a score that stands is returned as it is."""
+  out = workdir / f'eval_{split}.json'
+  step = checkpoint.pick(workdir, step)
+  if out.exists() and (old := json.loads(out.read_text()))['step'] == step:
+    print(f'{out} holds the scores of step {step} already')
+    return old
+
+  shardings = mesh.make()
+  run = checkpoint.load(workdir, shardings, step)
+  source, train = data.get(run.config, split), data.get(run.config, 'train')
+  predict = predictor(run.method.translate, shardings, run.config.seed)
+  batches = list(data.eval_batches(source, run.config, BATCH))
+  rivals = baselines.fit(data.eval_batches(train, run.config, BATCH), run.config.data.channels_b)
+
+  scores = {run.config.method: score(lambda a, first: predict(run.state, a, first), batches)}
+  for name, rival in rivals.items():
+    scores[name] = score(lambda a, _, rival=rival: rival(a), batches)
+  result = {
+    'protocol': PROTOCOL,
+    'split': split,
+    'step': step,
+    'weights': 'ema' if run.config.ema else 'final',
+    'images': len(source),
+    'scores': {who: {k: float(v.mean()) for k, v in s.items()} for who, s in scores.items()},
+    'per_image': {who: {k: v.tolist() for k, v in s.items()} for who, s in scores.items()},
+  }
+  keep_pictures(workdir / f'eval_{split}', source, run, predict)
+  part = out.with_suffix('.part')
+  part.write_text(json.dumps(result))
+  os.replace(part, out)
+  return result
+
+
+def keep_pictures(folder: Path, source, run: checkpoint.Run, predict: Callable):
+  """Saves input, output and target of a few images as NAME_input.png and so on, in place of an older step's."""
+  folder.mkdir(exist_ok=True)
+  for old in folder.glob('*.png'):
+    old.unlink()
+  size = run.config.data.crop_size
+  for index in np.unique(np.linspace(0, len(source) - 1, PICTURES).round().astype(int)):
+    pair = source[index]
+    a = images.resize(pair['a'], size)
+    output = images.to_uint8(predict(run.state, images.to_float(a)[None], int(index))[0])
+    for kind, image in (('input', a), ('output', output), ('target', images.resize(pair['b'], size))):
+      if image.shape[-1] in (1, 3):
+        images.write_png(folder / f'{pair["name"]}_{kind}.png', image)
+
+
+def table(result: dict) -> str:
+  """The scores as text, best PSNR first."""
+  lines = [
+    f'{result["split"]} split, {result["images"]} images, step {result["step"]}',
+    f'{"":12}{"L1":>8}{"PSNR":>10}{"SSIM":>8}',
+  ]
+  for who, s in sorted(result['scores'].items(), key=lambda item: -item[1]['psnr']):
+    lines.append(f'{who:12}{s["l1"]:8.4f}{s["psnr"]:7.2f} dB{s["ssim"]:8.3f}')
+  return '\n'.join(lines)
+
+
+def main():
+  parser = cli.parser(__doc__, 'evaluate')
+  parser.add_argument('--workdir', type=Path, required=True, help='the folder of a run')
+  parser.add_argument('--split', default='test', choices=data.SPLITS, help='default: test')
+  parser.add_argument('--step', type=int, help='the checkpoint; default: the newest')
+  args = parser.parse_args()
+  print(table(evaluate(args.workdir, args.split, args.step)))
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,173 @@
+"""Convolutions and norms with PyTorch's arithmetic, which published weights and numbers rest on.
+
+Flax's own layers differ in ways that raise no error: `SAME` pads a strided convolution on one side only, norms
+use eps 1e-6, and running variances are biased. All arrays are [B, H, W, C].
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from i2i_jax.config import choice
+
+PADDINGS = {'zero': 'constant', 'reflect': 'reflect', 'replicate': 'edge'}
+NORMS = ('batch', 'instance', 'none')
+UPSAMPLES = ('transpose', 'nearest', 'bilinear')
+
+# "Weights N(0, 0.02)": init_weights in models/networks.py of pytorch-CycleGAN-and-pix2pix.
+normal_init = nn.initializers.normal(0.02)
+
+
+def pad(x, width: int, mode: str = 'zero'):
+  """Pads height and width of [B, H, W, C] by `width` on each side; `reflect` does not repeat the edge."""
+  numpy_mode = PADDINGS[choice('padding', mode, PADDINGS)]
+  return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)), numpy_mode) if width else x
+
+
+def convolve(x, kernel, stride: int = 1, padding=((0, 0), (0, 0))):
+  """Cross-correlation of x [B, H, W, I] with kernel [h, w, I, O], zero padding, negative padding crops."""
+  return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+
+
+class Conv(nn.Module):
+  """torch.nn.Conv2d: explicit padding on both sides; kernel [k, k, in, out]."""
+
+  features: int
+  kernel: int
+  stride: int = 1
+  padding: int = 0
+  padding_mode: str = 'zero'
+  use_bias: bool = True
+
+  @nn.compact
+  def __call__(self, x):
+    shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+    kernel = self.param('kernel', normal_init, shape, jnp.float32)
+    if self.padding_mode == 'zero':
+      y = convolve(x, kernel, self.stride, ((self.padding, self.padding),) * 2)
+    else:
+      y = convolve(pad(x, self.padding, self.padding_mode), kernel, self.stride)
+    if self.use_bias:
+      y += self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
+    return y
+
+
+def transposed_convolve(x, kernel, stride: int, padding: int, output_padding: int = 0):
+  """torch.nn.functional.conv_transpose2d: y[s i + k - p] += x[i] kernel[k], summed over input channels.
+
+  Computed as one convolution for each of the stride x stride output phases, interleaved: the usual form, a
+  convolution of the input blown up with zeros, has a weight gradient that is 50 times slower on a CPU.
+
+  Args:
+    x: [B, H, W, I]. kernel: [k, k, I, O], k in PyTorch's order (not flipped), k >= stride.
+
+  Returns:
+    [B, H', W', O] with H' = (H - 1) * stride - 2 * padding + k + output_padding.
+  """
+  batch, height, width, _ = x.shape
+  size, features = kernel.shape[0], kernel.shape[-1]
+  out_h, out_w = ((n - 1) * stride - 2 * padding + size + output_padding for n in (height, width))
+  rows, cols = -(-out_h // stride), -(-out_w // stride)
+
+  def taps(phase, n_in, n_out):
+    """The kernel's taps that reach outputs s j + phase, and the padding that lines them up with j."""
+    first = (phase + padding) % stride
+    count = len(range(first, size, stride))
+    shift = (phase + padding - first) // stride
+    return slice(first, None, stride), (count - 1 - shift, n_out - 1 + shift - (n_in - 1))
+
+  phases = []
+  for row, col in itertools.product(range(stride), repeat=2):
+    row_taps, row_pad = taps(row, height, rows)
+    col_taps, col_pad = taps(col, width, cols)
+    phases.append(convolve(x, kernel[row_taps, col_taps][::-1, ::-1], 1, (row_pad, col_pad)))
+  y = jnp.stack(phases, axis=3).reshape(batch, rows, cols, stride, stride, features)
+  y = y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * stride, cols * stride, features)
+  return y[:, :out_h, :out_w]
+
+
+class ConvTranspose(nn.Module):
+  """torch.nn.ConvTranspose2d; kernel [k, k, in, out] with k in PyTorch's order."""
+
+  features: int
+  kernel: int
+  stride: int = 2
+  padding: int = 1
+  output_padding: int = 0
+  use_bias: bool = True
+
+  @nn.compact
+  def __call__(self, x):
+    shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+    kernel = self.param('kernel', normal_init, shape, jnp.float32)
+    y = transposed_convolve(x, kernel, self.stride, self.padding, self.output_padding)
+    if self.use_bias:
+      y += self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
+    return y
+
+
+class Upsample(nn.Module):
+  """Doubles height and width: a transposed convolution k4 s2 p1, or interpolation and a convolution k3.
+
+  The second has no checkerboards (Odena et al. 2016, https://distill.pub/2016/deconv-checkerboard).
+  """
+
+  features: int
+  kind: str = 'transpose'
+  padding_mode: str = 'zero'
+  use_bias: bool = True
+
+  @nn.compact
+  def __call__(self, x):
+    kind = choice('upsample', self.kind, UPSAMPLES)
+    if kind == 'transpose':
+      return ConvTranspose(self.features, 4, use_bias=self.use_bias, name='conv')(x)
+    batch, height, width, channels = x.shape
+    x = jax.image.resize(x, (batch, 2 * height, 2 * width, channels), kind)
+    return Conv(self.features, 3, 1, 1, self.padding_mode, self.use_bias, name='conv')(x)
+
+
+class Norm(nn.Module):
+  """BatchNorm2d (affine, scale from N(1, 0.02)) or InstanceNorm2d (no affine), as PyTorch computes them."""
+
+  kind: str = 'batch'
+  running_stats: bool = False
+  momentum: float = 0.9
+  eps: float = 1e-5
+
+  @nn.compact
+  def __call__(self, x):
+    kind = choice('norm', self.kind, NORMS)
+    if kind == 'none':
+      return x
+    if kind == 'instance':
+      return normalise(x, *moments(x, (1, 2)), self.eps)
+
+    features = x.shape[-1]
+    scale = self.param('scale', lambda k, s, d: 1 + normal_init(k, s, d), (features,), jnp.float32)
+    bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
+    running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,), jnp.float32)
+    running_var = self.variable('batch_stats', 'var', jnp.ones, (features,), jnp.float32)
+    if self.running_stats:
+      mean, var = running_mean.value, running_var.value
+    else:
+      mean, var = moments(x, (0, 1, 2))
+      if self.is_mutable_collection('batch_stats') and not self.is_initializing():
+        count = x.size // features
+        unbiased = var * (count / max(count - 1, 1))
+        for running, new in ((running_mean, mean), (running_var, unbiased)):
+          running.value = self.momentum * running.value + (1 - self.momentum) * new.reshape(features)
+    return normalise(x, mean, var, self.eps) * scale + bias
+
+
+def moments(x, axes):
+  """Mean and biased variance over `axes`, kept as axes of size 1."""
+  mean = x.mean(axes, keepdims=True)
+  return mean, jnp.square(x - mean).mean(axes, keepdims=True)
+
+
+def normalise(x, mean, var, eps):
+  return (x - mean) * lax.rsqrt(var + eps)

@@ -1,0 +1,49 @@
+"""The PatchGAN discriminator of pix2pix, and its 1x1 form, the PixelGAN.
+
+Isola et al., CVPR 2017; NLayerDiscriminator and PixelDiscriminator in models/networks.py of
+pytorch-CycleGAN-and-pix2pix.
+"""
+
+from flax import linen as nn
+
+from i2i_jax.models.layers import Conv, Norm
+
+
+class PatchGAN(nn.Module):
+  """Judges overlapping patches: [B, H, W, C] to ([B, h, w, 1] logits, {'features': [...]}).
+
+  `layers` strided convolutions; 3 gives the 70x70 px patch, and 30x30 logits for 256 px. 0 is the PixelGAN,
+  which judges each pixel alone.
+  """
+
+  layers: int = 3
+  width: int = 64
+  norm: str = 'batch'
+
+  @nn.compact
+  def __call__(self, x, *, running_stats: bool):
+    use_bias = self.norm != 'batch'
+    features = []
+
+    def block(x, i, width, kernel, stride, padding):
+      first = i == 0
+      x = Conv(width, kernel, stride, padding, use_bias=first or use_bias, name=f'conv{i}')(x)
+      if not first:
+        x = Norm(self.norm, running_stats, name=f'norm{i}')(x)
+      x = nn.leaky_relu(x, 0.2)
+      features.append(x)
+      return x
+
+    if self.layers == 0:
+      x = block(x, 0, self.width, 1, 1, 0)
+      x = block(x, 1, self.width * 2, 1, 1, 0)
+      return Conv(1, 1, use_bias=use_bias, name='logits')(x), {'features': features}
+
+    for i in range(self.layers + 1):
+      x = block(x, i, self.width * min(2**i, 8), 4, 2 if i < self.layers else 1, 1)
+    return Conv(1, 4, 1, 1, name='logits')(x), {'features': features}
+
+
+def build(config, channels: int) -> PatchGAN:
+  del channels  # it always puts out one
+  return PatchGAN(config.layers, config.width, config.norm)

@@ -1,0 +1,77 @@
+"""The U-Net generator of pix2pix.
+
+Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017;
+UnetGenerator in models/networks.py of pytorch-CycleGAN-and-pix2pix.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from i2i_jax.config import BadInput
+from i2i_jax.models.layers import Conv, Norm, Upsample
+
+
+class UNet(nn.Module):
+  """Encoder and decoder of `depth` stages with a skip between equal sizes.
+
+  [B, H, W, C] to ([B, H, W, channels] in [-1, 1], {'features': [the encoder's outputs, largest first]}).
+  H and W are multiples of 2^depth. depth 8 is the reference's `unet_256`, 7 its `unet_128`.
+  """
+
+  channels: int
+  depth: int = 8
+  width: int = 64
+  max_width: int = 512
+  norm: str = 'batch'
+  dropout_rate: float = 0.5
+  upsample: str = 'transpose'
+  padding: str = 'zero'
+
+  @nn.compact
+  def __call__(self, x, *, dropout: bool, running_stats: bool):
+    multiple = 2**self.depth
+    if x.shape[1] % multiple or x.shape[2] % multiple:
+      raise BadInput(
+        f'config.gen.depth: a U-Net of depth {self.depth} takes heights and widths that are multiples of '
+        f'{multiple}, not {x.shape[1]}x{x.shape[2]}; choose another depth or size'
+      )
+    widths = [min(self.width * 2**i, self.max_width) for i in range(self.depth)]
+    use_bias = self.norm != 'batch'  # batch norm's own bias makes it void; so the reference, in every stage
+    innermost = self.depth - 1
+
+    features = []
+    for i, width in enumerate(widths):
+      if i > 0:
+        x = nn.leaky_relu(x, 0.2)
+      x = Conv(width, 4, 2, 1, self.padding, use_bias, name=f'down{i}')(x)
+      if 0 < i < innermost:
+        x = Norm(self.norm, running_stats, name=f'down{i}_norm')(x)
+      features.append(x)
+
+    for i in reversed(range(self.depth)):
+      if i < innermost:
+        x = jnp.concatenate([features[i], x], axis=-1)
+      x = nn.relu(x)
+      if i == 0:
+        x = Upsample(self.channels, self.upsample, self.padding, name='up0')(x)
+        break
+      x = Upsample(widths[i - 1], self.upsample, self.padding, use_bias, name=f'up{i}')(x)
+      x = Norm(self.norm, running_stats, name=f'up{i}_norm')(x)
+      # The reference drops out in its "num_downs - 5" middle stages: the 512-wide ones but the innermost.
+      if 4 <= i < innermost:
+        x = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'up{i}_dropout')(x)
+    return jax.nn.tanh(x), {'features': features}
+
+
+def build(config, channels: int) -> UNet:
+  return UNet(
+    channels,
+    depth=config.depth,
+    width=config.width,
+    max_width=config.max_width,
+    norm=config.norm,
+    dropout_rate=config.dropout,
+    upsample=config.upsample,
+    padding=config.padding,
+  )

@@ -1,0 +1,2 @@
+def write(workdir):
+  return workdir / 'report.html'

@@ -1,0 +1,196 @@
+"""Trains what a config describes, and goes on where a run in --workdir stands.
+
+  python -m i2i_jax.train --config=configs/pix2pix_earth.py:task=relief,size=64 --workdir=runs/x
+
+Any field of the config can be set: --config.steps=2000 --config.optim.lr=1e-4 --config.loss.gan=lsgan.
+configs/common.py lists the fields. After a config's file name comes its argument, as above; each takes
+`runlocal`, a version that ends within a minute on a laptop.
+
+A run's folder holds config.json, run.json (command, versions, device), metrics.jsonl, tensorboard/, samples/
+(pictures of validation images: input, output, target), checkpoints/ and report.html. Ctrl-C or SIGTERM saves a
+checkpoint and ends (exit code 130 or 143); the same command goes on from there, exactly.
+"""
+
+import contextlib
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from i2i_jax import checkpoint, cli, data, evaluate, mesh, methods, report
+from i2i_jax import workdir as folder
+from i2i_jax.config import BadInput, RunFault, load, to_dict
+from i2i_jax.data import images
+from i2i_jax.describe import describe, parameter_count
+from i2i_jax.writer import Writer
+
+
+def train(config, workdir: Path, *, mesh_spec: str = '', stop_at: int | None = None, command: str = '') -> int:
+  """Trains up to config.steps, or only up to `stop_at`. Returns 0, or 128 + the signal that stopped it."""
+  # ---------------------------------------------------------------------------------- check, create nothing
+  check_counts(config)
+  shardings = mesh.make(mesh_spec)
+  check_batch(config, shardings)
+  folder.check(workdir, config)
+  train_data, val_data = data.get(config, 'train'), data.get(config, 'val')
+  method = methods.get(config, steps_per_epoch=max(1, len(train_data) // config.batch_size))
+  shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
+  end = min(config.steps, stop_at or config.steps)
+  done = checkpoint.steps(workdir)
+  if done and done[-1] >= end:
+    print(f'{workdir} is complete: {done[-1]} of {end} steps done, nothing to train')
+    return 0
+  checkpoint.check_room(workdir, shapes, copies=2, fault=BadInput)
+
+  with folder.lock(workdir), cli.Stop() as stop, checkpoint.manager(workdir, config) as checkpoints:
+    # ------------------------------------------------------------------------------------ begin, or go on
+    iterator = data.train_iterator(
+      train_data, config, process_index=jax.process_index(), process_count=jax.process_count()
+    )
+    if done:
+      start = done[-1]
+      meta = checkpoint.restore_meta(checkpoints, start)
+      if meta['fingerprint'] != train_data.fingerprint:
+        raise BadInput(
+          f'{workdir}: the training data have changed since step {start}; to go on, give back the old data, or name '
+          'another --workdir'
+        )
+      state = checkpoint.restore_state(checkpoints, start, checkpoint.placed(shapes, shardings.replicated))
+      iterator.set_state(meta['data'])
+      key = jax.random.wrap_key_data(np.array(meta['rng'], np.uint32))
+      print(f'going on in {workdir} at step {start} of {config.steps}')
+    else:
+      start = 0
+      init_key, key = jax.random.split(jax.random.key(config.seed))
+      init = jax.jit(method.init, out_shardings=shardings.replicated)
+      state = init(init_key, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), checkpoint.example_batch(config)))
+    key = jax.device_put(key, shardings.replicated)
+    folder.note_start(
+      workdir,
+      config,
+      command=command,
+      data={'train': len(train_data), 'val': len(val_data), 'fingerprint': train_data.fingerprint},
+      parameters={name: parameter_count(params) for name, params in shapes.params.items()},
+    )
+
+    def save(step):
+      if not bool(all_finite(state.params)):
+        raise RunFault(f'step {step}: a parameter is not finite, and was not saved; {last_good(checkpoints)}')
+      rng = np.asarray(jax.random.key_data(key)).tolist()
+      meta = {'config': to_dict(config), 'fingerprint': train_data.fingerprint, 'rng': rng}
+      checkpoint.save(checkpoints, step, state, {**meta, 'data': iterator.get_state()})
+
+    # ------------------------------------------------------------------------------------------- compile
+    @jax.jit
+    def all_finite(tree):
+      return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
+
+    @jax.jit(donate_argnums=0, out_shardings=shardings.replicated)
+    def train_step(state, batch, key):
+      return method.train_step(state, batch, jax.random.fold_in(key, state.step))
+
+    predict = evaluate.predictor(method.translate, shardings, config.seed)
+    val_batches = list(data.eval_batches(val_data, config, evaluate.BATCH))
+    writer = Writer(workdir, step=start, steps=config.steps, batch_size=config.batch_size)
+
+    def validate(step):
+      """Scores and pictures of the validation split."""
+      scores = evaluate.score(lambda a, first: predict(state, a, first), val_batches)
+      writer.scalars(step, {f'val/{name}': float(values.mean()) for name, values in scores.items()})
+      batch = {name: val_batches[0][name][: config.samples] for name in ('a', 'b')}
+      columns = (batch['a'], predict(state, batch['a']), batch['b'])
+      writer.grid(step, [[images.to_uint8(x) for x in row] for row in zip(*columns, strict=True)])
+
+    def log(step, metrics):
+      values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+      for name, value in values.items():
+        if not np.isfinite(value):
+          raise RunFault(f'step {step}: {name} is {value}; {last_good(checkpoints)}')
+      if step % config.log_every == 0:
+        writer.scalars(step, values)
+
+    # ---------------------------------------------------------------------------------------------- loop
+    if start == 0 and config.samples:
+      validate(0)
+    late = None  # the metrics of the step before, fetched while the device computes
+    began = time.monotonic()
+    with contextlib.closing(writer):
+      for step in range(start + 1, end + 1):
+        local = next(iterator)
+        batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(shardings.data, x), local)
+        with jax.transfer_guard('disallow'):
+          state, metrics = train_step(state, batch, key)
+        if late:
+          log(*late)
+        late = (step, metrics)
+        writer.progress()
+
+        last = step == end or stop.signal
+        if last or step % config.checkpoint_every == 0 or step % config.eval_every == 0:
+          log(*late)
+          late = None
+        if step % config.eval_every == 0 or step == config.steps:
+          validate(step)
+        if last or step % config.checkpoint_every == 0:
+          save(step)
+        if last:
+          break
+      checkpoint.wait(checkpoints)
+    folder.note_time(workdir, time.monotonic() - began)
+
+  # ------------------------------------------------------------------------------------------------ finish
+  if stop.signal:
+    print(f'stopped at step {step} of {config.steps}, saved; the same command goes on from there')
+    return 128 + stop.signal
+  print(f'{workdir}: step {step} of {config.steps}; page: {report.write(workdir)}')
+  return 0
+
+
+def check_counts(config):
+  """Raises BadInput for a zero where the run needs at least one."""
+  for name in ('steps', 'batch_size', 'log_every', 'eval_every', 'checkpoint_every', 'keep'):
+    if config[name] < 1:
+      raise BadInput(f'config.{name} = {config[name]} must be at least 1')
+  for name in ('load_size', 'crop_size'):
+    if len(config.data[name]) != 2 or min(config.data[name]) < 1:
+      raise BadInput(f'config.data.{name} = {config.data[name]} must be (height, width) in pixels')
+
+
+def check_batch(config, shardings: mesh.Shardings):
+  if config.batch_size % shardings.devices:
+    raise BadInput(
+      f'config.batch_size = {config.batch_size} cannot be split over {shardings.devices} devices: make it a '
+      'multiple, or use fewer devices, like --mesh data=1'
+    )
+
+
+def last_good(checkpoints) -> str:
+  step = checkpoints.latest_step()
+  return 'no checkpoint was saved yet' if step is None else f'the checkpoint of step {step} is good'
+
+
+def main() -> int:
+  parser = cli.parser(__doc__, 'train')
+  parser.add_argument('--config', required=True, metavar='FILE.py[:ARGUMENT]', help='what to train')
+  parser.add_argument('--config.FIELD', metavar='VALUE', help='sets a field of the config', dest='_')
+  parser.add_argument('--workdir', type=Path, help="the run's folder, made if it is not there")
+  parser.add_argument('--mesh', default='', metavar='data=N', help='the number of devices; default: all')
+  parser.add_argument('--stop_at', type=int, metavar='STEP', help='end this session there; a later one goes on')
+  parser.add_argument('--describe', action='store_true', help="print the nets' layers and parameters, and end")
+  args, fields = parser.parse_known_args()
+  config = load([f'--config={args.config}', *fields])
+  if args.describe:
+    print(describe(methods.get(config), config))
+    return 0
+  if not args.workdir:
+    raise BadInput("--workdir is missing: name the run's folder, like --workdir=runs/x")
+  command = shlex.join(['python', '-m', 'i2i_jax.train', *sys.argv[1:]])
+  return train(config, args.workdir, mesh_spec=args.mesh, stop_at=args.stop_at, command=command)
+
+
+if __name__ == '__main__':
+  cli.run(main)

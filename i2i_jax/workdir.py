@@ -1,0 +1,100 @@
+"""A run's folder: whose it is, who writes in it, and the notes in it that say how it came to be."""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+
+from i2i_jax.config import BadInput, differences, to_dict
+
+# What a resumed run may be given anew: how long it runs, and how often it writes.
+MAY_CHANGE = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'keep', 'keep_every', 'samples')
+
+
+def check(workdir: Path, config):
+  """Raises BadInput unless `workdir` is new, empty, or holds a run of the same config."""
+  if not workdir.exists():
+    return
+  if not workdir.is_dir():
+    raise BadInput(f'--workdir: {workdir} is a file')
+  file = workdir / 'config.json'
+  if not file.exists():
+    if foreign := sorted(p.name for p in workdir.iterdir() if not p.name.startswith('.')):
+      raise BadInput(f'--workdir: {workdir} is not empty and no run of ours (it holds {foreign[0]}); name another')
+    return
+  try:
+    old = json.loads(file.read_text())
+  except json.JSONDecodeError:
+    raise BadInput(f'{file} is damaged: not JSON; name another --workdir') from None
+  fixed = [{k: v for k, v in c.items() if k not in MAY_CHANGE} for c in (old, to_dict(config))]
+  if changed := differences(*fixed):
+    raise BadInput(
+      f"--workdir: {workdir} holds another config's run ({'; '.join(changed[:4])}); name another folder, or give "
+      'the same config to go on with it'
+    )
+
+
+@contextlib.contextmanager
+def lock(workdir: Path):
+  """Makes the folder and holds it: a second process that would write into it is refused."""
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    file = open(workdir / '.lock', 'a+')  # noqa: SIM115 (held until the block ends)
+  except OSError as error:
+    raise BadInput(f'--workdir: {workdir} cannot be written: {error.strerror}') from None
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      file.seek(0)
+      raise BadInput(f'--workdir: {workdir} is being written by process {file.read().strip()}') from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    yield
+
+
+def write_json(path: Path, value):
+  """Writes under another name first, so that the file is whole or not there."""
+  part = path.with_suffix('.part')
+  part.write_text(json.dumps(value, indent=2) + '\n')
+  part.replace(path)
+
+
+def read_notes(workdir: Path) -> dict:
+  file = workdir / 'run.json'
+  return json.loads(file.read_text()) if file.exists() else {}
+
+
+def note_start(workdir: Path, config, *, command: str, data: dict, parameters: dict[str, int]):
+  """Writes config.json, and run.json: commands, data, parameters, machine, versions."""
+  write_json(workdir / 'config.json', to_dict(config))
+  notes = read_notes(workdir)
+  write_json(
+    workdir / 'run.json',
+    {
+      'started': datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
+      'seconds': 0.0,
+      **notes,
+      'command': command,
+      'data': data,
+      'parameters': parameters,
+      'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}, {os.cpu_count()} CPU cores',
+      'versions': {
+        'python': platform.python_version(),
+        **{name: version(name) for name in ('i2i_jax', 'jax', 'flax', 'optax', 'orbax-checkpoint')},
+      },
+    },
+  )
+
+
+def note_time(workdir: Path, seconds: float):
+  """Adds to the time that run.json says was spent training, over all its sessions."""
+  notes = read_notes(workdir)
+  write_json(workdir / 'run.json', {**notes, 'seconds': notes['seconds'] + seconds})

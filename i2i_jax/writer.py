@@ -1,0 +1,77 @@
+"""What a run leaves behind while it goes: scalars as JSONL and for TensorBoard, image grids, a progress bar."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import tensorboardX
+from tqdm import tqdm
+
+from i2i_jax.data import images
+
+
+class Writer:
+  """Writes into a run's folder; a resumed run goes on where its checkpoint stands."""
+
+  def __init__(self, workdir: Path, *, step: int, steps: int, batch_size: int):
+    self.workdir, self.batch_size = workdir, batch_size
+    self.log = workdir / 'metrics.jsonl'
+    truncate(self.log, step)
+    self.board = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1)
+    # On a terminal a live bar; in a log file the same text as a line at each call of `scalars`.
+    self.terminal = sys.stderr.isatty()
+    self.bar = tqdm(
+      total=steps,
+      initial=step,
+      unit='step',
+      file=sys.stderr if self.terminal else io.StringIO(),
+      bar_format='{percentage:3.0f}% |{bar:20}| step {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left{postfix}',
+    )
+
+  def progress(self):
+    self.bar.update()
+
+  def scalars(self, step: int, scalars: dict[str, float]):
+    """Appends a line {'step': ..., 'loss/l1': ...} and shows the losses."""
+    with open(self.log, 'a') as file:
+      file.write(json.dumps({'step': step, **scalars}) + '\n')
+    for name, value in scalars.items():
+      self.board.add_scalar(name, value, step)
+    rate = (self.bar.format_dict['rate'] or 0) * self.batch_size
+    shown = {k.removeprefix('loss/'): f'{v:.3f}' for k, v in scalars.items() if k.startswith(('loss/', 'val/'))}
+    self.bar.set_postfix({'img/s': f'{rate:.0f}', **shown}, refresh=self.terminal)
+    if not self.terminal:
+      print(self.bar, file=sys.stderr, flush=True)
+
+  def grid(self, step: int, rows):
+    """Saves rows of uint8 images as samples/step_00000100.png."""
+    picture = images.grid(rows)
+    folder = self.workdir / 'samples'
+    folder.mkdir(exist_ok=True)
+    images.write_png(folder / f'step_{step:08d}.png', picture)
+    self.board.add_image('samples', picture, step, dataformats='HWC')
+
+  def close(self):
+    self.bar.close()
+    self.board.close()
+
+
+def read_log(path: Path) -> list[dict]:
+  """The lines of a metrics.jsonl; one that a kill cut short is left out."""
+  lines = []
+  for line in path.read_text().splitlines() if path.exists() else []:
+    try:
+      lines.append(json.loads(line))
+    except json.JSONDecodeError:
+      continue
+  return lines
+
+
+def truncate(path: Path, step: int):
+  """Drops the lines after `step`, which a resumed run writes again."""
+  if path.exists():
+    kept = [json.dumps(line) + '\n' for line in read_log(path) if line['step'] <= step]
+    part = path.with_suffix('.part')
+    part.write_text(''.join(kept))
+    part.replace(path)
