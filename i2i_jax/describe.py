@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from flax.traverse_util import flatten_dict
+from flax import linen as nn
 
 from i2i_jax.methods import Method
 
@@ -12,22 +12,25 @@ def parameter_count(params) -> int:
 
 
 def describe(method: Method, config) -> str:
-  """A line a layer, and a line like 'gen: 54,413,955 parameters' a net."""
+  """A line a layer, in the order in which they run, and a line like 'gen: 54,413,955 parameters' a net."""
   lines = []
   for name, (net, channels) in method.nets.items():
     x = jax.ShapeDtypeStruct((1, *config.data.crop_size, channels), jnp.float32)
     switches = {'running_stats': False} | ({'dropout': False} if name.startswith('gen') else {})
+    layers = []
 
-    def trace(x, net=net, switches=switches):
-      return net.init_with_output(jax.random.key(0), x, **switches, capture_intermediates=True)
+    def note(call, args, kwargs, context, layers=layers):
+      y = call(*args, **kwargs)
+      if len(context.module.path) == 1 and context.method_name == '__call__':
+        layers.append((context.module.name, y))
+      return y
 
-    (y, _), variables = jax.eval_shape(trace, x)
-    outputs = flatten_dict(variables['intermediates'])
-    lines.append(f'{name}: {type(net).__name__} {size(x)}')
-    for path, output in outputs.items():
-      if len(path) > 1:  # the net's own output comes last
-        params = variables['params'].get(path[0], {})
-        lines.append(f'  {path[0]:18}{size(output[0]):>16}{parameter_count(params) if len(path) == 2 else 0:14,}')
+    with nn.intercept_methods(note):
+      (y, _), variables = jax.eval_shape(lambda x: net.init_with_output(jax.random.key(0), x, **switches), x)  # noqa: B023
+    lines.append(f'{name}: {type(net).__name__} of {size(x)}')
+    for layer, output in layers:
+      count = parameter_count(variables['params'].get(layer, {}))
+      lines.append(f'  {layer:18}{size(output):>16}{count:14,}')
     lines += [f'  {"output":18}{size(y):>16}', f'{name}: {parameter_count(variables["params"]):,} parameters', '']
   return '\n'.join(lines[:-1])
 

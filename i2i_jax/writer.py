@@ -3,12 +3,15 @@
 import io
 import json
 import sys
+import time
 from pathlib import Path
 
 import tensorboardX
 from tqdm import tqdm
 
 from i2i_jax.data import images
+
+SECONDS_A_LINE = 5
 
 
 class Writer:
@@ -19,8 +22,9 @@ class Writer:
     self.log = workdir / 'metrics.jsonl'
     truncate(self.log, step)
     self.board = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1)
-    # On a terminal a live bar; in a log file the same text as a line at each call of `scalars`.
+    # On a terminal a live bar; in a log file the same text as a line every few seconds.
     self.terminal = sys.stderr.isatty()
+    self.printed = 0.0
     self.bar = tqdm(
       total=steps,
       initial=step,
@@ -41,8 +45,9 @@ class Writer:
     rate = (self.bar.format_dict['rate'] or 0) * self.batch_size
     shown = {k.removeprefix('loss/'): f'{v:.3f}' for k, v in scalars.items() if k.startswith(('loss/', 'val/'))}
     self.bar.set_postfix({'img/s': f'{rate:.0f}', **shown}, refresh=self.terminal)
-    if not self.terminal:
+    if not self.terminal and time.monotonic() - self.printed > SECONDS_A_LINE:
       print(self.bar, file=sys.stderr, flush=True)
+      self.printed = time.monotonic()
 
   def grid(self, step: int, rows):
     """Saves rows of uint8 images as samples/step_00000100.png."""

@@ -51,7 +51,7 @@ class Conv(nn.Module):
     else:
       y = convolve(pad(x, self.padding, self.padding_mode), kernel, self.stride)
     if self.use_bias:
-      y += self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
+      y += per_channel(self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32))
     return y
 
 
@@ -105,7 +105,7 @@ class ConvTranspose(nn.Module):
     kernel = self.param('kernel', normal_init, shape, jnp.float32)
     y = transposed_convolve(x, kernel, self.stride, self.padding, self.output_padding)
     if self.use_bias:
-      y += self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
+      y += per_channel(self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32))
     return y
 
 
@@ -152,7 +152,7 @@ class Norm(nn.Module):
     running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,), jnp.float32)
     running_var = self.variable('batch_stats', 'var', jnp.ones, (features,), jnp.float32)
     if self.running_stats:
-      mean, var = running_mean.value, running_var.value
+      mean, var = per_channel(running_mean.value), per_channel(running_var.value)
     else:
       mean, var = moments(x, (0, 1, 2))
       if self.is_mutable_collection('batch_stats') and not self.is_initializing():
@@ -160,7 +160,12 @@ class Norm(nn.Module):
         unbiased = var * (count / max(count - 1, 1))
         for running, new in ((running_mean, mean), (running_var, unbiased)):
           running.value = self.momentum * running.value + (1 - self.momentum) * new.reshape(features)
-    return normalise(x, mean, var, self.eps) * scale + bias
+    return normalise(x, mean, var, self.eps) * per_channel(scale) + per_channel(bias)
+
+
+def per_channel(v):
+  """[C] to [1, 1, 1, C]."""
+  return v.reshape(1, 1, 1, -1)
 
 
 def moments(x, axes):

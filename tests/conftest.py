@@ -1,0 +1,73 @@
+"""Tests run on 8 virtual CPU devices, with JAX's silent broadcasting between ranks turned into an error."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+
+import jax
+import numpy as np
+import pytest
+
+from configs import common
+from i2i_jax.data import images
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def single_precision():
+  """A run in float64 switches it on for the whole process: switch it off again."""
+  yield
+  jax.config.update('jax_enable_x64', False)
+
+
+@pytest.fixture
+def tiny():
+  """A pix2pix config that trains a step in no time, on made-up pairs of 16x24 px."""
+  config = common.get_config()
+  config.steps = 6
+  config.batch_size = 8
+  config.data.update({'name': 'fake', 'load_size': (18, 28), 'crop_size': (16, 24)})
+  config.gen.update({'depth': 3, 'width': 4, 'max_width': 8})
+  config.disc.update({'layers': 1, 'width': 4})
+  config.update({'log_every': 1, 'eval_every': 3, 'checkpoint_every': 3, 'samples': 2})
+  return config.lock()
+
+
+@pytest.fixture
+def command():
+  """Runs `python -m i2i_jax.NAME ARGUMENTS` in its own process, from the repository's root, on one device."""
+
+  def run(*arguments, **kwargs):
+    environment = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
+    return subprocess.run(
+      [sys.executable, '-m', *map(str, arguments)],
+      cwd=ROOT,
+      env=environment,
+      capture_output=True,
+      text=True,
+      timeout=300,
+      **kwargs,
+    )
+
+  return run
+
+
+@pytest.fixture
+def picture_folder(tmp_path):
+  """Side-by-side pictures of 301x200 px a side, gray in A and coloured in B, as a user might have them."""
+  rng = np.random.default_rng(0)
+  root = tmp_path / 'pictures'
+  for split, count in (('train', 5), ('test', 3)):
+    (root / split).mkdir(parents=True)
+    for i in range(count):
+      gray = images.resize(rng.integers(0, 256, (6, 9, 1), np.uint8), (200, 301))
+      tint = np.array([1.0, 0.6, 0.3]) if i % 2 else np.array([0.3, 0.6, 1.0])
+      colour = (gray * tint).astype(np.uint8)
+      images.write_png(root / split / f'{i}.png', np.concatenate([gray.repeat(3, -1), colour], axis=1))
+  return root
