@@ -11,33 +11,31 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 RADIUS = 2
-MAX_PIXELS = 200_000  # of the training split, drawn at random, that the regression is fitted on
+PIXELS = 4096  # of each batch, drawn at random, that the regression is fitted on
 
 
 def fit(batches, channels_b: int, seed: int = 0) -> dict[str, Callable]:
-  """Fits all three on batches {'a', 'b'}; each maps a: [B, H, W, C] to [B, H, W, C'], in [-1, 1]."""
+  """Fits all three on batches {'a', 'b'}; each maps (a: [B, H, W, C], first) to [B, H, W, C'], in [-1, 1]."""
   rng = np.random.default_rng(seed)
-  batches = list(batches)
-  share = min(1.0, MAX_PIXELS / sum(b['b'][..., 0].size for b in batches))
   gram, moment, total, count = 0.0, 0.0, 0.0, 0
   for batch in batches:
     b = batch['b'].reshape(-1, channels_b).astype(np.float64)
     total, count = total + b.sum(0), count + len(b)
-    kept = rng.random(len(b)) < share
+    kept = rng.permutation(len(b))[:PIXELS]
     x = neighbourhoods(batch['a'])[kept]
     gram, moment = gram + x.T @ x, moment + x.T @ b[kept]
   mean = total / count
   # A little ridge keeps the solution finite where the input's channels are equal or constant.
   weights = np.linalg.solve(gram + 1e-6 * np.trace(gram) / len(gram) * np.eye(len(gram)), moment)
 
-  def copy(a):
+  def copy(a, first=0):
     gray = a.mean(-1, keepdims=True)
     return a if a.shape[-1] == channels_b else np.repeat(gray, channels_b, axis=-1)
 
-  def constant(a):
+  def constant(a, first=0):
     return np.broadcast_to(mean, (*a.shape[:3], channels_b))
 
-  def linear(a):
+  def linear(a, first=0):
     return np.clip(neighbourhoods(a) @ weights, -1, 1).reshape(*a.shape[:3], channels_b)
 
   return {'copy': copy, 'constant': constant, 'linear': linear}

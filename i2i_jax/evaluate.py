@@ -21,7 +21,8 @@ from i2i_jax import baselines, checkpoint, cli, data, mesh, metrics
 from i2i_jax.data import images
 
 BATCH = 16
-PICTURES = 12  # of the split, evenly spread, whose images are kept
+PICTURES = 12  # images of the split, evenly spread, that are kept
+FIT_IMAGES = 1024  # training images, evenly spread, that the baselines are fitted on
 PROTOCOL = 'pixel'
 
 
@@ -47,13 +48,15 @@ def predictor(translate: Callable, shardings: mesh.Shardings, seed: int, batch: 
   return predict
 
 
-def score(predict: Callable, batches) -> dict[str, np.ndarray]:
-  """Scores of `predict(a, first)` over batches {'a', 'b'}: arrays with a number an image."""
-  parts, first = [], 0
+def score(predictors: dict[str, Callable], batches) -> dict[str, dict[str, np.ndarray]]:
+  """Scores of each `predict(a, first)` over batches {'a', 'b'}: who -> name -> an array, a number an image."""
+  parts, first = {who: [] for who in predictors}, 0
   for batch in batches:
-    parts.append(jax.device_get(metrics.score(predict(batch['a'], first).astype(np.float32), batch['b'])))
+    for who, predict in predictors.items():
+      fake_b = predict(batch['a'], first).astype(np.float32)
+      parts[who].append(jax.device_get(metrics.score(fake_b, batch['b'].astype(np.float32))))
     first += len(batch['a'])
-  return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+  return {who: jax.tree.map(lambda *x: np.concatenate(x), *scores) for who, scores in parts.items()}
 
 
 def evaluate(workdir: Path, split: str = 'test', step: int | None = None) -> dict:
@@ -68,12 +71,11 @@ def evaluate(workdir: Path, split: str = 'test', step: int | None = None) -> dic
   run = checkpoint.load(workdir, shardings, step)
   source, train = data.get(run.config, split), data.get(run.config, 'train')
   predict = predictor(run.method.translate, shardings, run.config.seed)
-  batches = list(data.eval_batches(source, run.config, BATCH))
-  rivals = baselines.fit(data.eval_batches(train, run.config, BATCH), run.config.data.channels_b)
-
-  scores = {run.config.method: score(lambda a, first: predict(run.state, a, first), batches)}
-  for name, rival in rivals.items():
-    scores[name] = score(lambda a, _, rival=rival: rival(a), batches)
+  rivals = baselines.fit(
+    data.eval_batches(train, run.config, BATCH, limit=FIT_IMAGES), run.config.data.channels_b, seed=run.config.seed
+  )
+  predictors = {run.config.method: lambda a, first: predict(run.state, a, first), **rivals}
+  scores = score(predictors, data.eval_batches(source, run.config, BATCH))
   result = {
     'protocol': PROTOCOL,
     'split': split,
@@ -96,10 +98,10 @@ def keep_pictures(folder: Path, source, run: checkpoint.Run, predict: Callable):
   for old in folder.glob('*.png'):
     old.unlink()
   size = run.config.data.crop_size
-  for index in np.unique(np.linspace(0, len(source) - 1, PICTURES).round().astype(int)):
+  for index in data.spread(len(source), PICTURES):
     pair = source[index]
     a = images.resize(pair['a'], size)
-    output = images.to_uint8(predict(run.state, images.to_float(a)[None], int(index))[0])
+    output = images.to_uint8(predict(run.state, images.to_float(a)[None], index)[0])
     for kind, image in (('input', a), ('output', output), ('target', images.resize(pair['b'], size))):
       if image.shape[-1] in (1, 3):
         images.write_png(folder / f'{pair["name"]}_{kind}.png', image)

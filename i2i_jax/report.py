@@ -15,6 +15,7 @@ import numpy as np
 
 from i2i_jax import cli
 from i2i_jax.config import BadInput
+from i2i_jax.data import spread
 from i2i_jax.workdir import read_notes
 from i2i_jax.writer import read_log
 
@@ -76,7 +77,7 @@ def curves(log: list[dict]) -> dict[str, list]:
         values.append(float(f'{value:.6g}'))
   thinned = {}
   for name, (steps, values) in sorted(out.items()):
-    keep = np.unique(np.linspace(0, len(steps) - 1, MAX_POINTS).astype(int))
+    keep = spread(len(steps), MAX_POINTS)
     thinned[name] = [[steps[i] for i in keep], [values[i] for i in keep]]
   return thinned
 
@@ -93,8 +94,8 @@ def pictures(folder: Path) -> list[dict]:
 def grids(folder: Path) -> list[dict]:
   """[{'step', 'image'}] of the samples drawn while training, thinned evenly, first and last kept."""
   files = sorted(folder.glob('step_*.png'))
-  keep = np.unique(np.linspace(0, len(files) - 1, MAX_GRIDS).round().astype(int)) if files else []
-  return [{'step': int(files[i].stem.removeprefix('step_')), 'image': data_url(files[i])} for i in keep]
+  kept = [files[i] for i in spread(len(files), MAX_GRIDS)]
+  return [{'step': int(file.stem.removeprefix('step_')), 'image': data_url(file)} for file in kept]
 
 
 def data_url(file: Path) -> str:

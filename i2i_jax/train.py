@@ -94,16 +94,17 @@ def train(config, workdir: Path, *, mesh_spec: str = '', stop_at: int | None = N
       return method.train_step(state, batch, jax.random.fold_in(key, state.step))
 
     predict = evaluate.predictor(method.translate, shardings, config.seed)
-    val_batches = list(data.eval_batches(val_data, config, evaluate.BATCH))
     writer = Writer(workdir, step=start, steps=config.steps, batch_size=config.batch_size)
 
     def validate(step):
       """Scores and pictures of the validation split."""
-      scores = evaluate.score(lambda a, first: predict(state, a, first), val_batches)
+      batches = data.eval_batches(val_data, config, evaluate.BATCH)
+      scores = evaluate.score({'val': lambda a, first: predict(state, a, first)}, batches)['val']
       writer.scalars(step, {f'val/{name}': float(values.mean()) for name, values in scores.items()})
-      batch = {name: val_batches[0][name][: config.samples] for name in ('a', 'b')}
-      columns = (batch['a'], predict(state, batch['a']), batch['b'])
-      writer.grid(step, [[images.to_uint8(x) for x in row] for row in zip(*columns, strict=True)])
+      if config.samples:
+        batch = next(data.eval_batches(val_data, config, config.samples, limit=config.samples))
+        columns = (batch['a'], predict(state, batch['a']), batch['b'])
+        writer.grid(step, [[images.to_uint8(x) for x in row] for row in zip(*columns, strict=True)])
 
     def log(step, metrics):
       values = {name: float(value) for name, value in jax.device_get(metrics).items()}
@@ -114,13 +115,13 @@ def train(config, workdir: Path, *, mesh_spec: str = '', stop_at: int | None = N
         writer.scalars(step, values)
 
     # ---------------------------------------------------------------------------------------------- loop
-    if start == 0 and config.samples:
+    if start == 0:
       validate(0)
     late = None  # the metrics of the step before, fetched while the device computes
     began = time.monotonic()
     with contextlib.closing(writer):
       for step in range(start + 1, end + 1):
-        local = next(iterator)
+        local = next_batch(iterator)
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(shardings.data, x), local)
         with jax.transfer_guard('disallow'):
           state, metrics = train_step(state, batch, key)
@@ -166,6 +167,13 @@ def check_batch(config, shardings: mesh.Shardings):
       f'config.batch_size = {config.batch_size} cannot be split over {shardings.devices} devices: make it a '
       'multiple, or use fewer devices, like --mesh data=1'
     )
+
+
+def next_batch(iterator) -> dict:
+  try:
+    return next(iterator)
+  except BadInput as error:  # a file that went bad, or whose header was good and whose pixels are not
+    raise RunFault(str(error)) from None
 
 
 def last_good(checkpoints) -> str:

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
+from configs import common
 from i2i_jax import methods, models
 from i2i_jax.config import BadInput
 from i2i_jax.describe import describe, parameter_count
@@ -21,8 +23,6 @@ def generator(config, channels=3):
 
 @pytest.mark.parametrize(('depth', 'size', 'count'), [(8, 256, 54_413_955), (7, 128, 41_828_995)])
 def test_unet_has_the_published_parameters(depth, size, count):
-  from configs import common
-
   config = common.get_config()
   config.gen.depth = depth
   shapes = jax.eval_shape(generator(config)[1], jnp.zeros((1, size, size, 3)))
@@ -31,8 +31,6 @@ def test_unet_has_the_published_parameters(depth, size, count):
 
 @pytest.mark.parametrize(('layers', 'count', 'logits'), [(3, 2_768_705, 30), (0, 9_024, 256)])
 def test_patchgan_has_the_published_parameters_and_output(layers, count, logits):
-  from configs import common
-
   config = common.get_config()
   config.disc.layers = layers
   net = models.build(config.disc, 1, where='disc')
@@ -44,8 +42,6 @@ def test_patchgan_has_the_published_parameters_and_output(layers, count, logits)
 
 def test_a_patch_is_70_pixels():
   """One logit in the middle sees a 70x70 field: the gradient's extent."""
-  from configs import common
-
   config = common.get_config()
   config.disc.update({'width': 2, 'norm': 'none'})
   net = models.build(config.disc, 1, where='disc')
@@ -70,11 +66,9 @@ def test_every_choice_of_the_unet_builds_for_any_channels_and_rectangles(tiny, u
 
 
 def test_dropout_lies_in_the_three_middle_stages_only():
-  from configs import common
-
   config = common.get_config()
   config.gen.update({'width': 2, 'max_width': 16})
-  net, init = generator(config)
+  init = generator(config)[1]
   x = jnp.zeros((1, 256, 256, 3))
   layers = []
 
@@ -82,14 +76,12 @@ def test_dropout_lies_in_the_three_middle_stages_only():
     layers.append(context.module.name)
     return call(*args, **kwargs)
 
-  with __import__('flax').linen.intercept_methods(note):
+  with nn.intercept_methods(note):
     jax.eval_shape(init, x)
   assert [name for name in layers if name and 'dropout' in name] == ['up6_dropout', 'up5_dropout', 'up4_dropout']
 
 
 def test_dropout_draws_only_when_asked_to():
-  from configs import common
-
   config = common.get_config()
   config.gen.update({'width': 4, 'max_width': 8, 'depth': 6})
   net, init = generator(config)
@@ -122,6 +114,6 @@ def test_an_unknown_choice_names_the_nearest(tiny, field, value, hint):
 def test_describe_lists_each_net(tiny):
   text = describe(methods.get(tiny), tiny)
   assert text.index('down0') < text.index('down2') < text.index('up0')
-  net, init = generator(tiny)
+  init = generator(tiny)[1]
   count = parameter_count(init(jnp.zeros((1, 16, 24, 3)))['params'])
   assert f'gen: {count:,} parameters' in text.splitlines()

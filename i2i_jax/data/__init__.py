@@ -73,12 +73,21 @@ def train_iterator(source, config, *, process_index: int = 0, process_count: int
   return iter(data.to_iter_dataset(options))
 
 
-def eval_batches(source, config, batch_size: int) -> Iterator[dict]:
-  """A split in order, once: {'a', 'b': float32 [B, *crop_size, C], 'name': [str]}; the last one may be smaller."""
-  for start in range(0, len(source), batch_size):
-    pairs = [source[i] for i in range(start, min(start + batch_size, len(source)))]
+def eval_batches(source, config, batch_size: int, limit: int | None = None) -> Iterator[dict]:
+  """A split once, in order, or `limit` images evenly spread over it; the last batch may be smaller.
+
+  Yields {'a', 'b': float32 [B, *crop_size, C] in [-1, 1], 'name': [str]}.
+  """
+  indices = spread(len(source), limit or len(source))
+  for start in range(0, len(indices), batch_size):
+    pairs = [source[i] for i in indices[start : start + batch_size]]
     batch = {
       key: np.stack([images.to_float(images.resize(p[key], config.data.crop_size)) for p in pairs])
       for key in ('a', 'b')
     }
     yield {**batch, 'name': [p['name'] for p in pairs]}
+
+
+def spread(count: int, limit: int) -> list[int]:
+  """At most `limit` of range(count), evenly spread, the first and the last among them."""
+  return np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int)).tolist()

@@ -3,7 +3,8 @@
 side by side: `train/`, `val/`, `test/`, each picture holding A in its left and B in its right half.
 two folders:  `trainA/ trainB/`, `testA/ testB/` (and `valA/ valB/`), matched by name without the ending.
 
-Without a `val`, the `test` pictures serve for the samples drawn while training, and the other way round.
+Without a `val`, the `test` pictures serve for the samples drawn while training, and the other way round; without
+both, the training pictures do. That is said when it happens.
 """
 
 import hashlib
@@ -35,16 +36,9 @@ class Pairs:
     if file_b is None:
       both = images.read(file_a, 3 if 3 in wanted else 1)
       half = both.shape[1] // 2
-      if both.shape[1] % 2:
-        raise BadInput(f'{file_a}: its width of {both.shape[1]} px is odd, so it has no halves A and B of equal size')
       left, right = (recolour(x, c) for x, c in zip((both[:, :half], both[:, half:]), wanted, strict=True))
     else:
       left, right = images.read(file_a, wanted[0]), images.read(file_b, wanted[1])
-      if left.shape[:2] != right.shape[:2]:
-        raise BadInput(
-          f'{file_a} is {left.shape[1]}x{left.shape[0]} px, its partner {file_b} '
-          f'{right.shape[1]}x{right.shape[0]}: a pair must have one size'
-        )
     a, b = (right, left) if swap else (left, right)
     return {'a': a, 'b': b, 'name': file_a.stem}
 
@@ -74,6 +68,10 @@ def source(config, split: str) -> Pairs:
     raise BadInput(f'config.data.direction = {config.direction!r} is not known: it is one of ab, ba')
   for name in STAND_INS[split]:
     if files := pairs_in(root, name):
+      for pair in files:
+        check_sizes(*pair)
+      if name != split:
+        print(f'{root}: there is no {split!r}, so {name!r} serves for it')
       return Pairs(files, config.channels_a, config.channels_b, config.direction)
   found = sorted(p.name for p in root.iterdir())[:8]
   wanted = STAND_INS[split][0]
@@ -89,7 +87,7 @@ def pairs_in(root: Path, name: str) -> list[tuple[Path, Path | None]]:
     return [(p, None) for p in files]
   if not (folder_a.is_dir() and folder_b.is_dir()):
     return []
-  by_stem_a, by_stem_b = ({p.stem: p for p in images.list_images(f)} for f in (folder_a, folder_b))
+  by_stem_a, by_stem_b = by_stem(folder_a), by_stem(folder_b)
   for here, there, folder in ((by_stem_a, by_stem_b, folder_b), (by_stem_b, by_stem_a, folder_a)):
     if lone := sorted(here.keys() - there.keys()):
       raise BadInput(
@@ -97,3 +95,25 @@ def pairs_in(root: Path, name: str) -> list[tuple[Path, Path | None]]:
         f'({len(by_stem_a)} images in A, {len(by_stem_b)} in B, {len(lone)} without a partner here)'
       )
   return [(by_stem_a[s], by_stem_b[s]) for s in sorted(by_stem_a)]
+
+
+def by_stem(folder: Path) -> dict[str, Path]:
+  """The images of a folder by name without the ending, which must tell them apart."""
+  files = {}
+  for file in images.list_images(folder):
+    if file.stem in files:
+      raise BadInput(f'{files[file.stem]} and {file.name} share the name {file.stem}: which is meant is not clear')
+    files[file.stem] = file
+  return files
+
+
+def check_sizes(file_a: Path, file_b: Path | None):
+  """Reads the headers only: a pair has one size, and a picture of both has two equal halves."""
+  width, height = images.size(file_a)
+  if file_b is None:
+    if width % 2:
+      raise BadInput(f'{file_a}: its width of {width} px is odd, so it has no halves A and B of equal size')
+  elif (partner := images.size(file_b)) != (width, height):
+    raise BadInput(
+      f'{file_a} is {width}x{height} px, its partner {file_b} {partner[0]}x{partner[1]}: a pair must have one size'
+    )

@@ -4,10 +4,12 @@ Pillow's `open(path).convert('RGB')` turns 16-bit gray white, ignores EXIF rotat
 transparency, opens pipes and decodes bombs; `read` does none of that.
 """
 
+import contextlib
 import os
 import stat
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,21 @@ def read(path: Path, channels: int | None = None) -> np.ndarray:
   Raises:
     BadInput: naming the file and the reason.
   """
+  with opened(path) as image:
+    image.load()
+    return to_array(ImageOps.exif_transpose(image), path, channels)
+
+
+def size(path: Path) -> tuple[int, int]:
+  """(width, height) as `read` will give it, from the header alone. Raises BadInput as `read` does."""
+  with opened(path) as image:
+    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    return image.size[::-1] if turned else image.size
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+  """An image file whose header could be read; what goes wrong within becomes BadInput with the file's name."""
   try:
     if not stat.S_ISREG(os.stat(path).st_mode):
       raise BadInput(f'{path}: not a regular file')
@@ -51,14 +68,13 @@ def read(path: Path, channels: int | None = None) -> np.ndarray:
       with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
         if image.width * image.height > MAX_PIXELS:
           raise BadInput(f'{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels')
-        image.load()
-        return to_array(ImageOps.exif_transpose(image), path, channels)
+        yield image
   except UnidentifiedImageError:
     raise BadInput(f'{path}: not an image in a known format ({", ".join(sorted(FORMATS))})') from None
+  except BadInput:
+    raise
   except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-    if isinstance(error, BadInput):
-      raise
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    reason = getattr(error, 'strerror', None) or error
     raise BadInput(f'{path}: cannot be read as an image: {reason}') from None
 
 

@@ -1,0 +1,86 @@
+"""The page of a real run, in a real browser, without a network."""
+
+import json
+import shutil
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from i2i_jax import evaluate, report, train
+from i2i_jax.config import BadInput
+
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
+
+
+@pytest.fixture
+def page():
+  binary = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+  if not binary:
+    pytest.skip(f'no browser found ({", ".join(BROWSERS)})')
+  with sync_playwright() as playwright:
+    browser = playwright.chromium.launch(
+      executable_path=binary, args=['--no-sandbox', '--disable-background-networking']
+    )
+    context = browser.new_context(offline=True, viewport={'width': 1280, 'height': 900})
+    page = context.new_page()
+    page.faults = []
+    page.on('console', lambda m: page.faults.append(m.text) if m.type in ('error', 'warning') else None)
+    page.on('pageerror', lambda e: page.faults.append(str(e)))
+    page.on('request', lambda r: page.faults.append(r.url) if not r.url.startswith(('file:', 'data:')) else None)
+    yield page
+    browser.close()
+
+
+def test_the_page_of_a_run_opens_offline_without_an_error(tiny, tmp_path, page):
+  folder = tmp_path / 'run'
+  train.train(tiny, folder, command='python -m i2i_jax.train --config=<a b>')
+  result = evaluate.evaluate(folder, 'test')
+  page.goto(report.write(folder).as_uri())
+  assert 'pix2pix' in page.title()
+  assert page.locator('.stack').count() == 4
+  assert page.locator('tr.ours').inner_text().split()[1] == f'{result["scores"]["pix2pix"]["l1"]:.4f}'
+  assert page.locator('table tr').count() == 5
+  assert page.locator('.chart h3').all_inner_texts()[0].startswith('val/psnr')
+  assert 'python -m i2i_jax.train --config=<a b>' in page.locator('pre').first.inner_text()
+  assert all(page.evaluate('[...document.images].map(i => i.complete && i.naturalWidth > 0)'))
+
+  # The slider uncovers the output over the input, then the target over the output.
+  card = page.locator('.stack').first
+  slider = page.locator('.card input[type=range]').first
+  for value, left, right in (
+    (0, '', 'input'),
+    (50, 'output', 'input'),
+    (150, 'target', 'output'),
+    (200, 'target', ''),
+  ):
+    slider.fill(str(value))
+    assert (card.locator('.left').inner_text(), card.locator('.right').inner_text()) == (left, right)
+  slider.fill('50')
+  clips = [layer.evaluate('e => e.style.clipPath') for layer in card.locator('img').all()[1:]]
+  assert clips == ['inset(0px 50% 0px 0px)', 'inset(0px 100% 0px 0px)']
+
+  # A curve is read by hovering.
+  log = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+  first = next(line for line in log if 'val/psnr' in line)
+  chart = page.locator('.chart').first
+  chart.scroll_into_view_if_needed()
+  box = chart.locator('svg').bounding_box()
+  page.mouse.move(box['x'] + box['width'] * 0.13, box['y'] + 40)
+  assert chart.locator('h3 span').inner_text() == f'step {first["step"]}: {first["val/psnr"]:.4g}'
+  assert page.faults == []
+
+
+def test_a_page_is_made_of_what_there_is(tiny, tmp_path, page):
+  """Before any score, in the middle of a run."""
+  folder = tmp_path / 'run'
+  with tiny.unlocked():
+    tiny.samples = 0
+  train.train(tiny, folder, stop_at=2)
+  page.goto(report.write(folder).as_uri())
+  assert page.locator('h1').inner_text().startswith('pix2pix')
+  assert page.faults == []
+
+
+def test_a_folder_without_a_run_has_no_page(tmp_path):
+  with pytest.raises(BadInput, match='holds no run'):
+    report.write(tmp_path)

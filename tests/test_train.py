@@ -1,0 +1,352 @@
+"""The loop's promises: exact resuming, the same on any number of devices, nothing lost, nothing half-made."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from i2i_jax import checkpoint, config, data, mesh, train, workdir
+from i2i_jax.config import BadInput, RunFault
+from i2i_jax.data import fake
+from i2i_jax.writer import read_log
+
+
+def losses(folder):
+  return [line for line in read_log(folder / 'metrics.jsonl') if not any(k.startswith('val/') for k in line)]
+
+
+def state_of(folder):
+  return jax.tree.map(np.asarray, checkpoint.load(folder, mesh.make('data=1')).state)
+
+
+def assert_same(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+  """The names of all training images, in the order in which they were augmented into batches."""
+  seen = []
+  original = data.train_iterator
+
+  class Recorder:
+    def __init__(self, *args, **kwargs):
+      self.inner = original(*args, **kwargs)
+
+    def __next__(self):
+      batch = next(self.inner)
+      seen.append(float(batch['a'].sum(dtype=np.float64)))
+      return batch
+
+    def __getattr__(self, name):
+      return getattr(self.inner, name)
+
+  monkeypatch.setattr(data, 'train_iterator', Recorder)
+  return seen
+
+
+def test_forty_steps_are_twenty_and_twenty(tiny, tmp_path, recorded):
+  """With everything in the state that there is: dropout, running statistics, an average of the weights."""
+  with tiny.unlocked():
+    tiny.update({'steps': 40, 'eval_every': 20, 'checkpoint_every': 10, 'ema': 0.9})
+    tiny.data.update({'load_size': (72, 72), 'crop_size': (64, 64)})
+    tiny.gen.depth = 6
+  train.train(tiny, tmp_path / 'straight')
+  straight = recorded[:40]
+  recorded.clear()
+  train.train(tiny, tmp_path / 'twice', stop_at=20)
+  assert checkpoint.steps(tmp_path / 'twice')[-1] == 20
+  train.train(tiny, tmp_path / 'twice')
+  assert recorded[:20] + recorded[20:] == straight
+  assert losses(tmp_path / 'twice') == losses(tmp_path / 'straight')
+  assert_same(state_of(tmp_path / 'twice'), state_of(tmp_path / 'straight'))
+
+
+@pytest.mark.parametrize('left_out', ['data', 'rng', 'gen', 'disc', 'ema', 'batch_stats'])
+def test_resuming_would_show_what_is_left_out(tiny, tmp_path, monkeypatch, left_out):
+  """The test above sees each part of a checkpoint: without any one of them the traces differ."""
+  with tiny.unlocked():
+    tiny.update({'steps': 6, 'checkpoint_every': 3, 'ema': 0.9})
+    tiny.data.update({'load_size': (72, 72), 'crop_size': (64, 64)})
+    tiny.gen.depth = 6
+    tiny.test.batch_stats = 'running'
+  train.train(tiny, tmp_path / 'straight')
+
+  restore_meta, restore_state = checkpoint.restore_meta, checkpoint.restore_state
+
+  def meta_without(checkpoints, step):
+    meta = restore_meta(checkpoints, step)
+    if left_out == 'data':
+      meta['data'] = data.train_iterator(data.get(tiny, 'train'), tiny).get_state()
+    if left_out == 'rng':
+      meta['rng'] = [7, 7]
+    return meta
+
+  def state_without(checkpoints, step, target):
+    state = restore_state(checkpoints, step, target)
+    zeros = lambda tree: jax.tree.map(np.zeros_like, tree)  # noqa: E731
+    if left_out in state.opt:
+      state = state.replace(opt={**state.opt, left_out: zeros(state.opt[left_out])})
+    if left_out in state.extra:
+      state = state.replace(extra={**state.extra, left_out: zeros(state.extra[left_out])})
+    return state
+
+  monkeypatch.setattr(checkpoint, 'restore_meta', meta_without)
+  monkeypatch.setattr(checkpoint, 'restore_state', state_without)
+  train.train(tiny, tmp_path / 'twice', stop_at=3)
+  train.train(tiny, tmp_path / 'twice')
+  monkeypatch.undo()
+  with pytest.raises(AssertionError):
+    assert losses(tmp_path / 'twice') == losses(tmp_path / 'straight')
+    assert_same(state_of(tmp_path / 'twice'), state_of(tmp_path / 'straight'))
+
+
+@pytest.mark.parametrize(('precision', 'steps', 'tolerance'), [('float64', 20, 1e-9), ('float32', 5, 1e-3)])
+def test_one_and_eight_devices_agree(tiny, tmp_path, precision, steps, tolerance):
+  with tiny.unlocked():
+    tiny.update({'steps': steps, 'precision': precision, 'eval_every': 100, 'checkpoint_every': 100, 'samples': 0})
+    tiny.gen.dropout = 0.5
+  for count in (1, 8):
+    train.train(tiny, tmp_path / str(count), mesh_spec=f'data={count}')
+  one, eight = losses(tmp_path / '1'), losses(tmp_path / '8')
+  assert len(one) == steps
+  for a, b in zip(one, eight, strict=True):
+    assert a.keys() == b.keys()
+    for name in a:
+      assert a[name] == pytest.approx(b[name], rel=tolerance, abs=tolerance), (a['step'], name)
+  dtypes = {x.dtype.name for x in jax.tree.leaves(state_of(tmp_path / '8').params)}
+  assert dtypes == {precision}
+
+
+def test_a_run_leaves_what_it_promises(tiny, tmp_path, capsys):
+  folder = tmp_path / 'run'
+  train.train(tiny, folder, command='python -m i2i_jax.train ...')
+  assert config.from_dict(json.loads((folder / 'config.json').read_text())).to_dict() == tiny.to_dict()
+  assert [p.name for p in sorted((folder / 'samples').iterdir())] == [f'step_{step:08d}.png' for step in (0, 3, 6)]
+  assert list((folder / 'tensorboard').glob('events*'))
+  assert (folder / 'report.html').stat().st_size > 10_000
+  assert 'val/psnr' in read_log(folder / 'metrics.jsonl')[-1]
+  assert workdir.read_notes(folder)['command'].startswith('python -m')
+  assert checkpoint.steps(folder) == [3, 6]
+  assert not list(folder.rglob('*.part'))
+  capsys.readouterr()
+  train.train(tiny, folder)
+  assert 'complete' in capsys.readouterr().out
+
+
+def test_the_newest_and_every_so_many_checkpoints_stay(tiny, tmp_path):
+  with tiny.unlocked():
+    tiny.update({'steps': 10, 'checkpoint_every': 1, 'keep': 2, 'keep_every': 4, 'samples': 0, 'eval_every': 100})
+  train.train(tiny, tmp_path / 'run')
+  assert checkpoint.steps(tmp_path / 'run') == [4, 8, 9, 10]
+  assert not (tmp_path / 'run' / 'checkpoints' / 'deleted').exists()
+
+
+def test_another_configs_folder_is_refused_and_left_alone(tiny, tmp_path):
+  folder = tmp_path / 'run'
+  train.train(tiny, folder, stop_at=3)
+  before = {p: p.stat().st_mtime_ns for p in folder.rglob('*')}
+  with tiny.unlocked():
+    tiny.optim.lr = 1e-3
+  with pytest.raises(BadInput, match=r"another config's run \(config.optim.lr: 0.0002 -> 0.001\)"):
+    train.train(tiny, folder)
+  assert {p: p.stat().st_mtime_ns for p in folder.rglob('*')} == before
+
+
+def test_a_folder_of_other_things_is_refused(tiny, tmp_path):
+  (tmp_path / 'thesis.tex').write_text('precious')
+  with pytest.raises(BadInput, match='no run of ours'):
+    train.train(tiny, tmp_path)
+  assert [p.name for p in tmp_path.iterdir()] == ['thesis.tex']
+
+
+def test_changed_data_are_refused(tiny, tmp_path, monkeypatch):
+  train.train(tiny, tmp_path / 'run', stop_at=3)
+  monkeypatch.setitem(fake.COUNTS, 'train', 15)
+  original = fake.Pairs.__init__
+
+  def renamed(self, *args):
+    original(self, *args)
+    self.fingerprint += '-changed'
+
+  monkeypatch.setattr(fake.Pairs, '__init__', renamed)
+  with pytest.raises(BadInput, match='data have changed since step 3'):
+    train.train(tiny, tmp_path / 'run')
+
+
+def test_a_second_writer_is_refused(tiny, tmp_path):
+  with workdir.lock(tmp_path / 'run'), pytest.raises(BadInput, match=f'written by process {os.getpid()}'):
+    train.train(tiny, tmp_path / 'run')
+
+
+def test_a_full_disk_is_said_before_anything_is_made(tiny, tmp_path, monkeypatch):
+  free = shutil.disk_usage(tmp_path)._replace(free=1000)
+  monkeypatch.setattr(shutil, 'disk_usage', lambda _: free)
+  with pytest.raises(BadInput, match='no room on disk'):
+    train.train(tiny, tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_nan_stops_the_run_and_is_not_saved(tiny, tmp_path, monkeypatch):
+  get = fake.Pairs.__getitem__
+  monkeypatch.setattr(fake.Pairs, '__getitem__', get)
+  original = data.augment
+
+  def poisoned(config_data):
+    view = original(config_data)
+    calls = []
+
+    def apply(pair, rng):
+      out = view(pair, rng)
+      calls.append(1)
+      return {k: v * np.nan for k, v in out.items()} if len(calls) > 400 else out
+
+    return apply
+
+  monkeypatch.setattr(data, 'augment', poisoned)
+  with tiny.unlocked():
+    tiny.update({'steps': 200, 'checkpoint_every': 5, 'eval_every': 1000, 'samples': 0, 'keep': 100})
+  with pytest.raises(RunFault, match=r'step \d+: .* is nan; the checkpoint of step \d+ is good'):
+    train.train(tiny, tmp_path / 'run')
+  for step in checkpoint.steps(tmp_path / 'run'):
+    run = checkpoint.load(tmp_path / 'run', mesh.make('data=1'), step)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(run.state.params))
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_run_goes_on(tmp_path, number):
+  """A real process is stopped in the middle; what it left is carried to the end."""
+  folder = tmp_path / 'run'
+  command = [
+    *(sys.executable, '-m', 'i2i_jax.train', '--config=configs/pix2pix_folder.py:runlocal', f'--workdir={folder}'),
+    *('--config.data.name=fake', '--config.steps=100000', '--config.log_every=1', '--config.eval_every=100000'),
+    *('--config.checkpoint_every=100000', '--config.samples=0', '--mesh=data=1'),
+  ]
+  process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+  while len(read_log(folder / 'metrics.jsonl')) < 3:
+    assert process.poll() is None, process.stdout.read()
+    time.sleep(0.1)
+  process.send_signal(number)
+  output = process.communicate(timeout=120)[0]
+  assert process.returncode == 128 + number, output
+  steps = [line['step'] for line in read_log(folder / 'metrics.jsonl')]
+  assert steps == list(range(1, len(steps) + 1))
+  assert checkpoint.steps(folder) == [steps[-1]]  # no step is lost
+  assert 'the same command goes on' in output
+
+
+# ---------------------------------------------------------------------------------------------- the command line
+@pytest.mark.parametrize(
+  ('arguments', 'words'),
+  [
+    (['--config.optim.lrr=1'], "--config.optim.lrr: the config has no such field; did you mean 'lr'?"),
+    (['--config.optimm.lr=1'], "did you mean 'optim'?"),
+    (['--config.steps=many'], 'steps=many'),
+    (['--config.optim.lr=nan'], 'config.optim.lr = nan must be a finite number'),
+    (['--config.loss.l1=-1'], 'config.loss.l1 = -1.0 must be a finite number, zero or more'),
+    (['stray'], "'stray' is not an option"),
+    (['--conig=x'], 'conig'),
+  ],
+)
+def test_bad_overrides_are_one_line(arguments, words):
+  with pytest.raises(BadInput) as error:
+    config.load(['--config=configs/pix2pix_folder.py', *arguments])
+  assert words in str(error.value)
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('spec', 'words'),
+  [
+    ('configs/nowhere.py', 'there is no file configs/nowhere.py'),
+    ('configs/pix2pix_earth.py:sise=64', "argument 'sise' is not known: did you mean 'size'?"),
+    ('configs/pix2pix_earth.py:size=big', "argument 'size': 'big' is not int"),
+  ],
+)
+def test_bad_config_names_are_one_line(spec, words):
+  with pytest.raises(BadInput) as error:
+    config.load([f'--config={spec}'])
+  assert words in str(error.value)
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('field', 'value', 'words'),
+  [
+    ('method', 'pix2pics', "config.method = 'pix2pics' is not known: did you mean 'pix2pix'?"),
+    ('data.name', 'earht', "did you mean 'earth'?"),
+    ('loss.gan', 'vanila', "did you mean 'vanilla'?"),
+    ('optim.schedule', 'liner', "did you mean 'linear'?"),
+    ('precision', 'float23', "did you mean 'float32'?"),
+    ('test.batch_stats', 'runing', "did you mean 'running'?"),
+    ('gen.norm', 'instanse', "did you mean 'instance'?"),
+    ('gen.padding', 'mirror', 'it is one of'),
+    ('batch_size', 0, 'config.batch_size = 0 must be at least 1'),
+    ('batch_size', 12, 'cannot be split over 8 devices'),
+    ('batch_size', 64, 'too few images for a batch'),
+    ('data.crop_size', (16, 24, 1), 'must be (height, width)'),
+    ('data.crop_size', (12, 24), 'multiples of 8'),
+    ('data.crop_size', (40, 24), 'smaller than crop_size'),
+  ],
+)
+def test_bad_values_are_refused_before_anything_is_made(tiny, tmp_path, field, value, words):
+  with tiny.unlocked():
+    part = tiny
+    *path, name = field.split('.')
+    for key in path:
+      part = part[key]
+    part[name] = value
+  with pytest.raises(BadInput) as error:
+    train.train(tiny, tmp_path / 'run')
+  assert words in str(error.value)
+  assert '\n' not in str(error.value)
+  assert not (tmp_path / 'run').exists()
+
+
+def test_the_command_exits_with_2_and_one_line(command, tmp_path):
+  result = command('i2i_jax.train', '--config=configs/pix2pix_folder.py:path=/nowhere', f'--workdir={tmp_path / "x"}')
+  assert result.returncode == 2
+  assert result.stderr.strip() == 'error: config.data.path: there is no folder /nowhere'
+  assert not (tmp_path / 'x').exists()
+
+
+def test_from_a_users_folder_to_translated_pictures(command, picture_folder, tmp_path):
+  """The README's way, gray to colour, 301x200 px a side: train, evaluate, translate, report."""
+  run, spec = tmp_path / 'run', f'configs/pix2pix_folder.py:path={picture_folder},runlocal'
+  trained = command(
+    'i2i_jax.train', f'--config={spec}', '--config.data.channels_a=1', '--config.steps=4', f'--workdir={run}'
+  )
+  assert trained.returncode == 0, trained.stderr
+  assert command('i2i_jax.evaluate', f'--workdir={run}').returncode == 0
+  out = tmp_path / 'out'
+  inputs = picture_folder / 'test'
+  translated = command('i2i_jax.translate', f'--workdir={run}', f'--input={inputs}', f'--output={out}')
+  assert translated.returncode == 0, translated.stderr
+  assert sorted(p.name for p in out.iterdir()) == ['0.png', '1.png', '2.png']
+  assert (run / 'report.html').exists()
+
+
+def test_a_file_that_breaks_while_training_is_named_with_exit_code_1(command, picture_folder, tmp_path):
+  broken = picture_folder / 'train' / '2.png'
+  broken.write_bytes(broken.read_bytes()[:-3000])
+  spec = f'configs/pix2pix_folder.py:path={picture_folder},runlocal'
+  result = command('i2i_jax.train', f'--config={spec}', f'--workdir={tmp_path / "run"}')
+  assert result.returncode == 1
+  assert '2.png: cannot be read as an image' in result.stderr.splitlines()[-1]
+  assert 'Traceback' not in result.stderr
+
+
+def test_help_and_describe(command):
+  helped = command('i2i_jax.train', '--help')
+  assert helped.returncode == 0
+  assert 'goes on from there' in helped.stdout
+  described = command('i2i_jax.train', '--config=configs/pix2pix_earth.py:size=256', '--describe')
+  assert 'gen: 54,413,955 parameters' in described.stdout.splitlines()
+  assert 'disc: 2,768,705 parameters' in described.stdout.splitlines()
