@@ -61,30 +61,39 @@ def load(argv: list[str]) -> ml_collections.ConfigDict:
   Raises:
     BadInput: no such file, an unknown field (with the nearest name), a value of another type or below zero.
   """
-  values = flags.FlagValues()
-  holder = config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=argv, lock_config=True)
-  spec = next((a.removeprefix('--config=') for a in argv if a.startswith('--config=')), '')
-  path = Path(spec.partition(':')[0])
+  spec = next((a for a in argv if a.startswith('--config=')), '--config=')
+  path = Path(spec.removeprefix('--config=').partition(':')[0])
   if not path.is_file():
     raise BadInput(f'--config: there is no file {path}; see configs/')
-  try:
-    stray = values(['', *argv])[1:]
-  except (AttributeError, KeyError) as error:  # what ConfigDict raises for an unknown field
-    raise BadInput(unknown_field(str(error), argv)) from None
-  except flags.Error as error:
-    raise BadInput(str(error).strip().splitlines()[-1].removeprefix('ValueError: ')) from None
+  fields, _ = parse([spec])
+  for flag in (a.partition('=')[0] for a in argv if a.startswith('--config.')):
+    check_field(fields, flag)
+  config, stray = parse(argv)
   if stray:
     raise BadInput(f'{stray[0]!r} is not an option; a field of the config is set by --config.NAME=VALUE')
-  check_numbers(holder.value)
-  return holder.value
+  check_numbers(config)
+  return config
 
 
-def unknown_field(error: str, argv: list[str]) -> str:
-  """'--config.optim.lrr: ...' from ConfigDict's error, which names only the last part."""
-  name = error.replace('\\', '').replace('"', "'").strip("'").split("'")[0].split('\\n')[0]
-  flag = next((a for a in argv if a.split('=')[0].split('.')[-1] == name), f'--config...{name}').split('=')[0]
-  hint = error.replace('\\', '').partition('Did you mean ')[2].partition(' instead')[0]
-  return f'{flag}: the config has no such field' + (f'; did you mean {hint}?' if hint else '')
+def parse(argv: list[str]) -> tuple[ml_collections.ConfigDict, list[str]]:
+  """What ml_collections makes of the arguments, and those that it did not know what to do with."""
+  values = flags.FlagValues()
+  holder = config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=argv, lock_config=True)
+  try:
+    stray = values(['', *argv])[1:]
+  except flags.Error as error:  # its last line is the config file's own error, where that is the cause
+    raise BadInput(str(error).strip().splitlines()[-1].removeprefix('ValueError: ')) from None
+  return holder.value, stray
+
+
+def check_field(config: ml_collections.ConfigDict, flag: str):
+  """Raises BadInput, with the nearest name, unless `flag`, like '--config.optim.lr', names a field."""
+  node = config
+  for name in flag.split('.')[1:]:
+    known = node.keys() if isinstance(node, ml_collections.ConfigDict) else ()
+    if name not in known:
+      raise BadInput(f'{flag}: the config has no such field: {nearest(name, known)}')
+    node = node[name]
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict:
@@ -93,9 +102,11 @@ def to_dict(config: ml_collections.ConfigDict) -> dict:
 
 
 def from_dict(values: dict) -> ml_collections.ConfigDict:
-  """The config that `to_dict` gave."""
-  config = ml_collections.ConfigDict(values)
-  for name, value in config.data.items():
-    if isinstance(value, list):
-      config.data[name] = tuple(value)
-  return config.lock()
+  """The config that `to_dict` gave: sizes are tuples again."""
+
+  def tuples(value):
+    if isinstance(value, dict):
+      return {name: tuples(v) for name, v in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+  return ml_collections.ConfigDict(tuples(values)).lock()

@@ -1,10 +1,16 @@
-"""Tests run on 8 virtual CPU devices, with JAX's silent broadcasting between ranks turned into an error."""
+"""Tests run on 8 virtual CPU devices, with JAX's silent broadcasting between ranks turned into an error.
+
+What XLA compiles is kept in .cache/, for the tests that compile the same again and for the next time.
+"""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
+os.environ['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.cache' / 'jax')
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
 
 import jax
@@ -15,8 +21,6 @@ from configs import common
 from i2i_jax.data import images
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)

@@ -54,7 +54,7 @@ def test_padding_of_batches_leaves_no_trace(count):
 
 
 def test_a_run_is_scored_beside_its_baselines(tiny, tmp_path, capsys):
-  train.train(tiny, tmp_path / 'run')
+  train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
   result = evaluate.evaluate(tmp_path / 'run', 'test')
   saved = json.loads((tmp_path / 'run' / 'eval_test.json').read_text())
   assert saved == result

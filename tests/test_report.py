@@ -33,7 +33,7 @@ def page():
 
 def test_the_page_of_a_run_opens_offline_without_an_error(tiny, tmp_path, page):
   folder = tmp_path / 'run'
-  train.train(tiny, folder, command='python -m i2i_jax.train --config=<a b>')
+  train.train(tiny, folder, command='python -m i2i_jax.train --config=<a b>', mesh_spec='data=1')
   result = evaluate.evaluate(folder, 'test')
   page.goto(report.write(folder).as_uri())
   assert 'pix2pix' in page.title()
@@ -75,7 +75,7 @@ def test_a_page_is_made_of_what_there_is(tiny, tmp_path, page):
   folder = tmp_path / 'run'
   with tiny.unlocked():
     tiny.samples = 0
-  train.train(tiny, folder, stop_at=2)
+  train.train(tiny, folder, stop_at=2, mesh_spec='data=1')
   page.goto(report.write(folder).as_uri())
   assert page.locator('h1').inner_text().startswith('pix2pix')
   assert page.faults == []

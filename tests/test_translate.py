@@ -11,7 +11,7 @@ from i2i_jax.data import images
 
 @pytest.fixture
 def run(tiny, tmp_path):
-  train.train(tiny, tmp_path / 'run')
+  train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
   return tmp_path / 'run'
 
 

@@ -53,7 +53,9 @@ def read(path: Path, channels: int | None = None) -> np.ndarray:
 def size(path: Path) -> tuple[int, int]:
   """(width, height) as `read` will give it, from the header alone. Raises BadInput as `read` does."""
   with opened(path) as image:
-    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    # Asked for its EXIF, Pillow decodes a whole PNG to see whether any comes after the pixels.
+    exif = {} if image.format == 'PNG' and 'exif' not in image.info else image.getexif()
+    turned = exif.get(0x0112, 1) in (5, 6, 7, 8)
     return image.size[::-1] if turned else image.size
 
 
