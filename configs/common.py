@@ -35,13 +35,17 @@ def get_config() -> ConfigDict:
       },
       'gen': {
         'name': 'unet',
-        'depth': 8,  # stages; sides must be multiples of 2^depth
         'width': 64,  # channels after the first stage, doubled at each stage
-        'max_width': 512,
-        'norm': 'batch',  # batch, instance or none
+        'norm': 'batch',  # batch, instance, group, layer or none
         'dropout': 0.5,
         'upsample': 'transpose',  # transpose, nearest or bilinear
         'padding': 'zero',  # zero, reflect or replicate
+        # unet
+        'depth': 8,  # stages; sides must be multiples of 2^depth
+        'max_width': 512,
+        # resnet
+        'blocks': 9,
+        'downsample': 'stride',  # stride or blur
       },
       'disc': {
         'name': 'patchgan',

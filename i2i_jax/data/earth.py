@@ -8,6 +8,7 @@ test, so no pixel is in two splits. Tiles lie within one block, between 72 degre
 a quarter of each is land. Training tiles overlap one another; those of val and test do not.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.resources
@@ -16,7 +17,6 @@ import warnings
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 from PIL import Image
 
 from i2i_jax.config import BadInput, choice
@@ -162,7 +162,8 @@ def source(config, split: str) -> Pairs:
   sizes = {str(c.size): c for c in Earth.BUILDER_CONFIGS}
   builder = Earth(config=choice('config.data.size', str(config.size), sizes), data_dir=config.dir or None)
   if not builder.data_path.exists():
-    logging.info('cutting the Earth into tiles of %d px, once, in %s', config.size, builder.data_path)
+    print(f'cutting the Earth into tiles of {config.size} px, once, into {builder.data_path}')
     tfds.disable_progress_bar()
-    builder.download_and_prepare(file_format='array_record')
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of a download, and there is none
+      builder.download_and_prepare(file_format='array_record')
   return Pairs(builder, split, task)

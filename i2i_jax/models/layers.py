@@ -5,6 +5,7 @@ use eps 1e-6, and running variances are biased. All arrays are [B, H, W, C].
 """
 
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,10 @@ from jax import lax
 from i2i_jax.config import choice
 
 PADDINGS = {'zero': 'constant', 'reflect': 'reflect', 'replicate': 'edge'}
-NORMS = ('batch', 'instance', 'none')
+NORMS = ('batch', 'instance', 'group', 'layer', 'none')
 UPSAMPLES = ('transpose', 'nearest', 'bilinear')
+DOWNSAMPLES = ('stride', 'blur')
+GROUPS = 32  # of group norm, fewer where there are fewer channels (Wu and He, Group Normalization, ECCV 2018)
 
 # "Weights N(0, 0.02)": init_weights in models/networks.py of pytorch-CycleGAN-and-pix2pix.
 normal_init = nn.initializers.normal(0.02)
@@ -110,13 +113,16 @@ class ConvTranspose(nn.Module):
 
 
 class Upsample(nn.Module):
-  """Doubles height and width: a transposed convolution k4 s2 p1, or interpolation and a convolution k3.
+  """Doubles height and width: a transposed convolution (k4 s2 p1, or k3 with output padding 1), or interpolation
+  and a convolution k3.
 
-  The second has no checkerboards (Odena et al. 2016, https://distill.pub/2016/deconv-checkerboard).
+  The second has no checkerboards (Odena et al. 2016, https://distill.pub/2016/deconv-checkerboard). 'bilinear' is
+  also what CUT's anti-aliased Upsample computes: a [1, 3, 3, 1] blur.
   """
 
   features: int
   kind: str = 'transpose'
+  kernel: int = 4  # of the transposed convolution
   padding_mode: str = 'zero'
   use_bias: bool = True
 
@@ -124,14 +130,30 @@ class Upsample(nn.Module):
   def __call__(self, x):
     kind = choice('upsample', self.kind, UPSAMPLES)
     if kind == 'transpose':
-      return ConvTranspose(self.features, 4, use_bias=self.use_bias, name='conv')(x)
+      return ConvTranspose(
+        self.features, self.kernel, output_padding=self.kernel % 2, use_bias=self.use_bias, name='conv'
+      )(x)
     batch, height, width, channels = x.shape
     x = jax.image.resize(x, (batch, 2 * height, 2 * width, channels), kind)
     return Conv(self.features, 3, 1, 1, self.padding_mode, self.use_bias, name='conv')(x)
 
 
+def blur(x):
+  """Halves height and width after a [1, 2, 1] / 4 blur, reflected at the edges: CUT's anti-aliased Downsample.
+
+  Zhang, Making Convolutional Networks Shift-Invariant Again, ICML 2019.
+  """
+  x = pad(x, 1, 'reflect')
+  rows, cols = x.shape[1] - 2, x.shape[2] - 2
+  x = (x[:, 0:rows:2] + 2 * x[:, 1 : rows + 1 : 2] + x[:, 2 : rows + 2 : 2]) / 4
+  return (x[:, :, 0:cols:2] + 2 * x[:, :, 1 : cols + 1 : 2] + x[:, :, 2 : cols + 2 : 2]) / 4
+
+
 class Norm(nn.Module):
-  """BatchNorm2d (affine, scale from N(1, 0.02)) or InstanceNorm2d (no affine), as PyTorch computes them."""
+  """BatchNorm2d, GroupNorm, LayerNorm over channels, height and width (all affine), or InstanceNorm2d (not).
+
+  As PyTorch computes them; the affine scale starts from N(1, 0.02), as in the reference.
+  """
 
   kind: str = 'batch'
   running_stats: bool = False
@@ -149,6 +171,12 @@ class Norm(nn.Module):
     features = x.shape[-1]
     scale = self.param('scale', lambda k, s, d: 1 + normal_init(k, s, d), (features,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
+    if kind != 'batch':
+      groups = math.gcd(features, GROUPS) if kind == 'group' else 1
+      grouped = x.reshape(*x.shape[:3], groups, features // groups)
+      x = normalise(grouped, *moments(grouped, (1, 2, 4)), self.eps).reshape(x.shape)
+      return x * per_channel(scale) + per_channel(bias)
+
     running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,), jnp.float32)
     running_var = self.variable('batch_stats', 'var', jnp.ones, (features,), jnp.float32)
     if self.running_stats:

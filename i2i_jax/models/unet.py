@@ -54,9 +54,9 @@ class UNet(nn.Module):
         x = jnp.concatenate([features[i], x], axis=-1)
       x = nn.relu(x)
       if i == 0:
-        x = Upsample(self.channels, self.upsample, self.padding, name='up0')(x)
+        x = Upsample(self.channels, self.upsample, 4, self.padding, name='up0')(x)
         break
-      x = Upsample(widths[i - 1], self.upsample, self.padding, use_bias, name=f'up{i}')(x)
+      x = Upsample(widths[i - 1], self.upsample, 4, self.padding, use_bias, name=f'up{i}')(x)
       x = Norm(self.norm, running_stats, name=f'up{i}_norm')(x)
       # The reference drops out in its "num_downs - 5" middle stages: the 512-wide ones but the innermost.
       if 4 <= i < innermost:

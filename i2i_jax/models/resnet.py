@@ -1,0 +1,79 @@
+"""The ResNet generator of CycleGAN.
+
+Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, ICCV 2017 (the net is
+Johnson et al.'s, ECCV 2016); ResnetGenerator in models/networks.py of pytorch-CycleGAN-and-pix2pix.
+"""
+
+import jax
+from flax import linen as nn
+
+from i2i_jax.config import BadInput, choice
+from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur
+
+
+class ResNet(nn.Module):
+  """Two halvings, residual blocks, two doublings.
+
+  [B, H, W, C] to ([B, H, W, channels] in [-1, 1], {'features': [after stem, each halving and each block]}).
+  H and W are multiples of 4. 9 blocks are the reference's net for 256 px, 6 its net for 128 px.
+  """
+
+  channels: int
+  blocks: int = 9
+  width: int = 64
+  norm: str = 'instance'
+  dropout_rate: float = 0.0
+  downsample: str = 'stride'
+  upsample: str = 'transpose'
+  padding: str = 'reflect'  # of the stem, the blocks and the head; the strided convolutions pad zeros
+
+  @nn.compact
+  def __call__(self, x, *, dropout: bool, running_stats: bool):
+    if x.shape[1] % 4 or x.shape[2] % 4:
+      raise BadInput(
+        f'config.gen.name: a resnet takes heights and widths that are multiples of 4, not {x.shape[1]}x{x.shape[2]}'
+      )
+    use_bias = self.norm != 'batch'
+    blurred = choice('config.gen.downsample', self.downsample, DOWNSAMPLES) == 'blur'
+
+    def norm(name):
+      return Norm(self.norm, running_stats, name=f'{name}_norm')
+
+    def activate(name):
+      return lambda x: nn.relu(norm(name)(x))
+
+    features = [activate('stem')(Conv(self.width, 7, 1, 3, self.padding, use_bias, name='stem')(x))]
+    for i in range(2):
+      name = f'down{i}'
+      x = Conv(self.width * 2 ** (i + 1), 3, 1 if blurred else 2, 1, use_bias=use_bias, name=name)(features[-1])
+      x = activate(name)(x)
+      features.append(blur(x) if blurred else x)
+
+    x = features[-1]
+    for i in range(self.blocks):
+      y = Conv(self.width * 4, 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv0')(x)
+      y = activate(f'block{i}_conv0')(y)
+      y = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'block{i}_dropout')(y)
+      y = Conv(self.width * 4, 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv1')(y)
+      x = x + norm(f'block{i}_conv1')(y)
+      features.append(x)
+
+    for i in range(2):
+      name = f'up{i}'
+      up = Upsample(self.width * 2 ** (1 - i), self.upsample, 3, self.padding, use_bias, name=name)
+      x = activate(name)(up(x))
+    x = Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)
+    return jax.nn.tanh(x), {'features': features}
+
+
+def build(config, channels: int) -> ResNet:
+  return ResNet(
+    channels,
+    blocks=config.blocks,
+    width=config.width,
+    norm=config.norm,
+    dropout_rate=config.dropout,
+    downsample=config.downsample,
+    upsample=config.upsample,
+    padding=config.padding,
+  )
