@@ -17,6 +17,7 @@ def get_config() -> ConfigDict:
       'steps': 10_000,  # updates in the whole run
       'batch_size': 1,  # over all devices
       'precision': 'float32',  # or float64
+      'pool': 50,  # cyclegan: fakes that are kept for each discriminator; 0: none
       'ema': 0.0,  # decay of an average of the generator's weights, which then translates; 0: none
       'data': {
         'name': 'earth',
@@ -58,6 +59,10 @@ def get_config() -> ConfigDict:
         'gan_weight': 1.0,
         'l1': 100.0,
         'gradient_penalty': 10.0,  # weight of wgan-gp's penalty
+        # cyclegan
+        'cycle_a': 10.0,  # a to b to a
+        'cycle_b': 10.0,
+        'identity': 0.5,  # by the cycle's weight
       },
       'optim': {
         'lr': 2e-4,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from i2i_jax import optim
 from i2i_jax.config import choice
 
 PRECISIONS = ('float32', 'float64')
@@ -32,26 +33,67 @@ class State(flax.struct.PyTreeNode):
 class Method(NamedTuple):
   init: Callable  # (rng, batch) -> State
   train_step: Callable  # (state, batch, rng) -> (State, metrics: flat dict of scalars)
-  translate: Callable  # (state, images [B, H, W, C], rng) -> images [B, H, W, C'], both in [-1, 1]
+  # (state, images [B, H, W, C], rng, direction='ab') -> images [B, H, W, C'], both in [-1, 1]
+  translate: Callable
   nets: dict[str, tuple[nn.Module, int]]  # name -> (module, channels in), for `train --describe`
+  directions: tuple[str, ...] = ('ab',)  # what `translate` can do
 
 
 def get(config, steps_per_epoch: int = 1) -> Method:
   """The method that `config.method` names. Raises BadInput for an unknown one."""
   names = [m.name for m in pkgutil.iter_modules(__path__)]
   name = choice('config.method', config.method, names)
+  choice('config.test.batch_stats', config.test.batch_stats, ('batch', 'running'))
   # Without this switch JAX computes in float32 whatever it is asked for.
   jax.config.update('jax_enable_x64', choice('config.precision', config.precision, PRECISIONS) == 'float64')
   return importlib.import_module(f'{__name__}.{name}').create(config, steps_per_epoch)
 
 
-def init_state(nets: dict, variables: dict, txs: dict, dtype, extra: dict | None = None) -> State:
-  """A State at step 0 from each net's freshly initialised variables, in the run's precision."""
+def run(net: nn.Module, params, stats, x, *, rng=None, **switches):
+  """A net's output on x [B, H, W, C], and its running statistics after it; `rng` draws its dropout."""
+  rngs = {} if rng is None else {'dropout': rng}
+  variables = {'params': params, 'batch_stats': stats}
+  (y, _), changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
+  return y, changed.get('batch_stats', {})
+
+
+def init_state(variables: dict[str, dict], txs: dict, dtype, config, extra: dict | None = None) -> State:
+  """A State at step 0, in the run's precision.
+
+  Args:
+    variables: {'gen': {'params': ..., 'batch_stats': ...}, ...}, each freshly initialised; statistics may be absent.
+    extra: what else the method keeps, next to the running statistics and, if asked for, the average of the weights.
+  """
   variables = jax.tree.map(lambda x: x.astype(dtype), variables)
-  params = {name: variables[name]['params'] for name in nets}
-  stats = {name: variables[name].get('batch_stats', {}) for name in nets}
-  opt = {name: txs[name].init(params[name]) for name in nets}
-  return State(jnp.zeros((), jnp.int32), params, opt, {'batch_stats': stats, **(extra or {})})
+  params = {key: v['params'] for key, v in variables.items()}
+  extra = {'batch_stats': {key: v.get('batch_stats', {}) for key, v in variables.items()}, **(extra or {})}
+  if config.ema:
+    # A copy: the step donates its state, and no buffer can be donated twice.
+    extra['ema'] = jax.tree.map(jnp.copy, params['gen'])
+  return State(jnp.zeros((), jnp.int32), params, {key: txs[key].init(params[key]) for key in params}, extra)
+
+
+def with_extra(state: State, **changes) -> State:
+  return state.replace(extra={**state.extra, **changes})
+
+
+def finish_step(state: State, config) -> State:
+  """Counts the step and moves the average of the generator's weights, if there is one."""
+  if config.ema:
+    state = with_extra(state, ema=optim.ema(state.extra['ema'], state.params['gen'], config.ema))
+  return state.replace(step=state.step + 1)
+
+
+def translate_each(net: nn.Module, params, stats, images, rng, config):
+  """Each image by itself, as config.test says: 'batch' statistics are then an image's own, as in the papers."""
+  running = config.test.batch_stats == 'running'
+
+  def one(image, rng):
+    x = image[None].astype(config.precision)
+    y, _ = run(net, params, stats, x, rng=rng, dropout=config.test.dropout, running_stats=running)
+    return y[0]
+
+  return jax.vmap(one)(images, jax.random.split(rng, len(images)))
 
 
 def apply_grads(state: State, txs: dict[str, optax.GradientTransformation], key: str, grads) -> State:

@@ -1,0 +1,150 @@
+"""CycleGAN: two generators and two discriminators that learn from images without pairs.
+
+Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, ICCV 2017;
+models/cycle_gan_model.py of pytorch-CycleGAN-and-pix2pix.
+
+Generator `ab` makes fake_b of a, `ba` makes fake_a of b; discriminator `b` tells b from fake_b, `a` a from fake_a.
+Both generators are updated first, by one Adam; then both discriminators, by another, on half of their losses and on
+fakes from a pool. `params` is {'gen': {'ab', 'ba'}, 'disc': {'a', 'b'}}.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from i2i_jax import losses, models, optim, pool
+from i2i_jax.config import BadInput
+from i2i_jax.methods import Method, finish_step, init_state, run, translate_each, update, with_extra
+
+
+def create(config, steps_per_epoch: int) -> Method:
+  gan = losses.gan(config.loss.gan)
+  if gan is None:
+    raise BadInput("config.loss.gan = 'none': CycleGAN has nothing to learn from without an objective, like lsgan")
+  channels = {'a': config.data.channels_a, 'b': config.data.channels_b}
+  if config.loss.identity and channels['a'] != channels['b']:
+    raise BadInput('config.loss.identity: an identity loss needs a and b of equal channels; set it to 0')
+  dtype = jnp.dtype(config.precision)
+
+  gens = {d: models.build(config.gen, channels[d[1]], where='gen') for d in ('ab', 'ba')}
+  disc = models.build(config.disc, 1, where='disc')
+  nets = {f'gen_{d}': (gens[d], channels[d[0]]) for d in gens} | {f'disc_{x}': (disc, channels[x]) for x in channels}
+  rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
+  txs = {
+    'gen': optim.adam(config.optim, rate),
+    'disc': optim.adam(config.optim, lambda step: rate(step) * config.optim.disc_lr_ratio),
+  }
+
+  def init(rng, batch):
+    """A fresh State; `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C']}, of which only shapes count."""
+    rngs = dict(zip(('ab', 'ba', 'a', 'b'), jax.random.split(rng, 4), strict=True))
+    x = {k: batch[k].astype(jnp.float32) for k in ('a', 'b')}
+    variables = {
+      'gen': {d: gens[d].init(rngs[d], x[d[0]], dropout=False, running_stats=False) for d in gens},
+      'disc': {k: disc.init(rngs[k], x[k], running_stats=False) for k in x},
+    }
+    # {'gen': {'ab': {'params': ...}}} to {'gen': {'params': {'ab': ...}}}
+    variables = {
+      key: {kind: {name: v.get(kind, {}) for name, v in group.items()} for kind in ('params', 'batch_stats')}
+      for key, group in variables.items()
+    }
+    pools = {k: pool.init(config.pool, x[k].shape[1:], dtype) for k in x} if config.pool else {}
+    return init_state(variables, txs, dtype, config, {'pool': pools})
+
+  def gen_step(state, a, b, rng):
+    """One update of both generators. Returns the state, the fakes and the metrics."""
+    fixed = state.params['disc']
+
+    def loss_fn(params):
+      stats = jax.tree.map(lambda x: x, state.extra['batch_stats'])  # a copy, to be rebound call by call
+      count = iter(range(6))
+
+      def translate(direction, x):
+        y, stats['gen'][direction] = run(
+          gens[direction],
+          params[direction],
+          stats['gen'][direction],
+          x,
+          rng=jax.random.fold_in(rng, next(count)),
+          dropout=True,
+          running_stats=False,
+        )
+        return y
+
+      def fool(which, x):
+        logits, stats['disc'][which] = run(disc, fixed[which], stats['disc'][which], x, running_stats=False)
+        return gan.gen(logits)
+
+      fake_b = translate('ab', a)
+      cycle_a = translate('ba', fake_b)
+      fake_a = translate('ba', b)
+      cycle_b = translate('ab', fake_a)
+      parts = {
+        'loss/gan_ab': config.loss.gan_weight * fool('b', fake_b),
+        'loss/gan_ba': config.loss.gan_weight * fool('a', fake_a),
+        'loss/cycle_a': config.loss.cycle_a * losses.l1(cycle_a, a),
+        'loss/cycle_b': config.loss.cycle_b * losses.l1(cycle_b, b),
+      }
+      if config.loss.identity:
+        weight = config.loss.identity
+        parts['loss/identity_a'] = weight * config.loss.cycle_a * losses.l1(translate('ba', a), a)
+        parts['loss/identity_b'] = weight * config.loss.cycle_b * losses.l1(translate('ab', b), b)
+      loss = sum(parts.values())
+      return loss, (stats, {'a': fake_a, 'b': fake_b}, parts | {'loss/gen': loss})
+
+    state, (stats, fakes, metrics) = update(state, txs, 'gen', loss_fn)
+    return with_extra(state, batch_stats=stats), fakes, metrics
+
+  def disc_step(state, reals, fakes, rng):
+    """One update of both discriminators, each on half its loss."""
+
+    def loss_fn(params):
+      stats, metrics = jax.tree.map(lambda x: x, state.extra['batch_stats']), {}
+
+      def judge(which, x):
+        logits, stats['disc'][which] = run(disc, params[which], stats['disc'][which], x, running_stats=False)
+        return logits
+
+      for i, which in enumerate(reals):
+        real_logits = judge(which, reals[which])
+        fake_logits = judge(which, fakes[which])
+        loss = 0.5 * gan.disc(real_logits, fake_logits)
+        if config.loss.gan == 'wgan-gp':
+          penalty = losses.gradient_penalty(
+            lambda x, which=which: run(disc, params[which], stats['disc'][which], x, running_stats=False)[0],
+            reals[which],
+            fakes[which],
+            jax.random.fold_in(rng, i),
+          )
+          loss += config.loss.gradient_penalty * penalty
+          metrics[f'loss/gradient_penalty_{which}'] = penalty
+        metrics[f'loss/disc_{which}'] = loss
+        metrics[f'disc/real_{which}'] = jnp.mean(real_logits)
+        metrics[f'disc/fake_{which}'] = jnp.mean(fake_logits)
+      return sum(metrics[f'loss/disc_{which}'] for which in reals), (stats, metrics)
+
+    state, (stats, metrics) = update(state, txs, 'disc', loss_fn)
+    return with_extra(state, batch_stats=stats), metrics
+
+  def train_step(state, batch, rng):
+    """One update of all four nets."""
+    reals = {k: batch[k].astype(dtype) for k in ('a', 'b')}
+    gen_rng, disc_rng, pool_rng = jax.random.split(rng, 3)
+    metrics = {'lr': rate(state.step)}
+    state, fakes, gen_metrics = gen_step(state, reals['a'], reals['b'], gen_rng)
+
+    pools = {}
+    for i, (which, old) in enumerate(state.extra['pool'].items()):
+      swap, slot = pool.draw(jax.random.fold_in(pool_rng, i), old, len(fakes[which]))
+      pools[which], fakes[which] = pool.query(old, fakes[which], swap, slot)
+    state = with_extra(state, pool=pools)
+
+    state, disc_metrics = disc_step(state, reals, fakes, disc_rng)
+    return finish_step(state, config), metrics | gen_metrics | disc_metrics
+
+  def translate(state, images, rng, direction='ab'):
+    """fake_b of images a ('ab'), or fake_a of images b ('ba')."""
+    params = (state.extra['ema'] if config.ema else state.params['gen'])[direction]
+    stats = state.extra['batch_stats']['gen'][direction]
+    return translate_each(gens[direction], params, stats, images, rng, config)
+
+  return Method(init, train_step, translate, nets, directions=('ab', 'ba'))
