@@ -35,7 +35,9 @@ setup(
     'tqdm',
   ],
   extras_require={
-    'test': ['playwright', 'pytest', 'pytest-xdist', 'ruff', 'scikit-image'],
+    'test': ['playwright', 'pytest', 'pytest-xdist', 'ruff', 'safetensors', 'scikit-image'],
+    'torch': ['torch', 'safetensors'],  # published weights: import_torch, export_torch
+    'tfds': ['tensorflow'],  # to download TFDS's cycle_gan sets
     'notebooks': ['jupyterlab', 'matplotlib', 'nbmake'],
     'cuda': ['jax[cuda12]'],
     'tpu': ['jax[tpu]'],
