@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
       'ema': 0.0,  # decay of an average of the generator's weights, which then translates; 0: none
       'data': {
         'name': 'earth',
+        'paired': True,  # False: a and b are two sets of images without partners
         'channels_a': 3,  # of the input
         'channels_b': 3,  # of the target
         'load_size': (286, 286),  # training images are resized to this,
@@ -30,6 +31,7 @@ def get_config() -> ConfigDict:
         'task': 'relief',  # relief, satellite or map
         'size': 256,  # of the tiles: 64, 128 or 256
         'dir': '',  # where tiles are kept; empty: TFDS's own folder
+        # cycle_gan: task names the set, like horse2zebra
         # folders
         'path': '',  # of the user's images
         'direction': 'ab',  # ba exchanges input and target

@@ -123,6 +123,13 @@ def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> R
   return Run(config, method, state, step, meta['fingerprint'])
 
 
+def check_direction(run: Run, direction: str):
+  if direction not in run.method.directions:
+    raise BadInput(
+      f'--direction {direction}: {run.config.method} translates {" and ".join(run.method.directions)} only'
+    )
+
+
 def example_batch(config) -> dict:
   """Shapes of a training batch: what `Method.init` needs to know."""
   return {

@@ -2,13 +2,15 @@
 
   python -m i2i_jax.evaluate --workdir=runs/x --split=test
 
-Writes WORKDIR/eval_SPLIT.json and a folder WORKDIR/eval_SPLIT/ of pictures, and prints a table. The protocol,
+Writes WORKDIR/eval_SPLIT.json and a folder WORKDIR/eval_SPLIT/ of pictures, and prints a table. A method that learns
+both directions, like cyclegan, is scored from B to A with --direction=ba, into eval_SPLIT_ba.json. The protocol,
 `pixel`: images resized to config.data.crop_size, no crop and no flip; outputs clipped to [-1, 1]; L1 in that
 range (0 to 2), PSNR with its width as the peak, SSIM with an 11 px Gaussian window; the mean over images. The
 baselines are fitted on the training split: copy the input, the mean colour, and linear regression on each
 pixel's 5x5 neighbourhood.
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable
@@ -18,6 +20,7 @@ import jax
 import numpy as np
 
 from i2i_jax import baselines, checkpoint, cli, data, mesh, metrics
+from i2i_jax.config import BadInput
 from i2i_jax.data import images
 
 BATCH = 16
@@ -26,13 +29,16 @@ FIT_IMAGES = 1024  # training images, evenly spread, that the baselines are fitt
 PROTOCOL = 'pixel'
 
 
-def predictor(translate: Callable, shardings: mesh.Shardings, seed: int, batch: int = BATCH) -> Callable:
+def predictor(
+  translate: Callable, shardings: mesh.Shardings, seed: int, batch: int = BATCH, direction: str = 'ab'
+) -> Callable:
   """Makes Method.translate a function (state, a: float32 [N, H, W, C], first) -> [N, H, W, C'] on the host.
 
   Batches are padded to one size, so that nothing compiles twice; `first` is the place of the first image in its
   split, which its dropout is drawn from.
   """
   put, everywhere = shardings.data, shardings.replicated
+  translate = functools.partial(translate, direction=direction)
   run = jax.jit(translate, in_shardings=(everywhere, put, everywhere), out_shardings=everywhere)
   size = -(-batch // shardings.devices) * shardings.devices
 
@@ -59,9 +65,27 @@ def score(predictors: dict[str, Callable], batches) -> dict[str, dict[str, np.nd
   return {who: jax.tree.map(lambda *x: np.concatenate(x), *scores) for who, scores in parts.items()}
 
 
-def evaluate(workdir: Path, split: str = 'test', step: int | None = None) -> dict:
+def sample_columns(predict: dict[str, Callable], batch) -> dict:
+  """What is drawn of a batch while training: for two directions the way there and back, else input and output."""
+  a, b = batch['a'], batch['b']
+  fake_b = predict['ab'](a)
+  if 'ba' not in predict:
+    return {'input': a, 'output': fake_b, 'target': b}
+  fake_a = predict['ba'](b)
+  there = {'A': a, 'to B': fake_b, 'to A again': predict['ba'](fake_b)}
+  return there | {'B': b, 'to A': fake_a, 'to B again': predict['ab'](fake_a)}
+
+
+def turned(batches, direction: str):
+  """Batches as `direction` sees them: for 'ba', b is what comes in, and a the target."""
+  for batch in batches:
+    yield batch if direction == 'ab' else {**batch, 'a': batch['b'], 'b': batch['a']}
+
+
+def evaluate(workdir: Path, split: str = 'test', step: int | None = None, direction: str = 'ab') -> dict:
   """Scores a checkpoint and writes eval_SPLIT.json and its pictures; a score that stands is returned as it is."""
-  out = workdir / f'eval_{split}.json'
+  name = f'eval_{split}' + ('' if direction == 'ab' else f'_{direction}')
+  out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
   if out.exists() and (old := json.loads(out.read_text()))['step'] == step:
     print(f'{out} holds the scores of step {step} already')
@@ -69,30 +93,36 @@ def evaluate(workdir: Path, split: str = 'test', step: int | None = None) -> dic
 
   shardings = mesh.make()
   run = checkpoint.load(workdir, shardings, step)
-  source, train = data.get(run.config, split), data.get(run.config, 'train')
-  predict = predictor(run.method.translate, shardings, run.config.seed)
-  rivals = baselines.fit(
-    data.eval_batches(train, run.config, BATCH, limit=FIT_IMAGES), run.config.data.channels_b, seed=run.config.seed
-  )
+  checkpoint.check_direction(run, direction)
+  source = data.get(run.config, split)
+  if not source.paired:
+    raise BadInput(f'--split {split}: its images have no partners to be scored against; translate them instead')
+  predict = predictor(run.method.translate, shardings, run.config.seed, direction=direction)
+  # The baselines learn from pairs, also where the method did not.
+  with_pairs = run.config.copy_and_resolve_references()
+  with_pairs.data.paired = True
+  train = data.eval_batches(data.get(with_pairs, 'train'), run.config, BATCH, limit=FIT_IMAGES)
+  rivals = baselines.fit(turned(train, direction), run.config.data[f'channels_{direction[1]}'], seed=run.config.seed)
   predictors = {run.config.method: lambda a, first: predict(run.state, a, first), **rivals}
-  scores = score(predictors, data.eval_batches(source, run.config, BATCH))
+  scores = score(predictors, turned(data.eval_batches(source, run.config, BATCH), direction))
   result = {
     'protocol': PROTOCOL,
     'split': split,
+    'direction': direction,
     'step': step,
     'weights': 'ema' if run.config.ema else 'final',
     'images': len(source),
     'scores': {who: {k: float(v.mean()) for k, v in s.items()} for who, s in scores.items()},
     'per_image': {who: {k: v.tolist() for k, v in s.items()} for who, s in scores.items()},
   }
-  keep_pictures(workdir / f'eval_{split}', source, run, predict)
+  keep_pictures(workdir / name, source, run, predict, direction)
   part = out.with_suffix('.part')
   part.write_text(json.dumps(result))
   os.replace(part, out)
   return result
 
 
-def keep_pictures(folder: Path, source, run: checkpoint.Run, predict: Callable):
+def keep_pictures(folder: Path, source, run: checkpoint.Run, predict: Callable, direction: str):
   """Saves input, output and target of a few images as NAME_input.png and so on, in place of an older step's."""
   folder.mkdir(exist_ok=True)
   for old in folder.glob('*.png'):
@@ -100,9 +130,9 @@ def keep_pictures(folder: Path, source, run: checkpoint.Run, predict: Callable):
   size = run.config.data.crop_size
   for index in data.spread(len(source), PICTURES):
     pair = source[index]
-    a = images.resize(pair['a'], size)
+    a = images.resize(pair[direction[0]], size)
     output = images.to_uint8(predict(run.state, images.to_float(a)[None], index)[0])
-    for kind, image in (('input', a), ('output', output), ('target', images.resize(pair['b'], size))):
+    for kind, image in (('input', a), ('output', output), ('target', images.resize(pair[direction[1]], size))):
       if image.shape[-1] in (1, 3):
         images.write_png(folder / f'{pair["name"]}_{kind}.png', image)
 
@@ -110,7 +140,7 @@ def keep_pictures(folder: Path, source, run: checkpoint.Run, predict: Callable):
 def table(result: dict) -> str:
   """The scores as text, best PSNR first."""
   lines = [
-    f'{result["split"]} split, {result["images"]} images, step {result["step"]}',
+    f'{result["split"]} split, {" to ".join(result["direction"])}, {result["images"]} images, step {result["step"]}',
     f'{"":12}{"L1":>8}{"PSNR":>10}{"SSIM":>8}',
   ]
   for who, s in sorted(result['scores'].items(), key=lambda item: -item[1]['psnr']):
@@ -122,9 +152,10 @@ def main():
   parser = cli.parser(__doc__, 'evaluate')
   parser.add_argument('--workdir', type=Path, required=True, help='the folder of a run')
   parser.add_argument('--split', default='test', choices=data.SPLITS, help='default: test')
+  parser.add_argument('--direction', default='ab', choices=('ab', 'ba'), help='default: ab')
   parser.add_argument('--step', type=int, help='the checkpoint; default: the newest')
   args = parser.parse_args()
-  print(table(evaluate(args.workdir, args.split, args.step)))
+  print(table(evaluate(args.workdir, args.split, args.step, args.direction)))
 
 
 if __name__ == '__main__':

@@ -30,7 +30,7 @@ def write(workdir: Path) -> Path:
   if not config_file.exists():
     raise BadInput(f'--workdir: {workdir} holds no run (no config.json)')
   config, notes, log = json.loads(config_file.read_text()), read_notes(workdir), read_log(workdir / 'metrics.jsonl')
-  scores = {split: read_scores(workdir, split) for split in ('test', 'val', 'train')}
+  scores = {file.stem.removeprefix('eval_'): read_scores(file) for file in sorted(workdir.glob('eval_*.json'))}
   values = {
     'title': f'{config["method"]} · {config["data"]["name"]}',
     'task': config['data']['task'] if config['data']['name'] == 'earth' else config['data']['path'],
@@ -38,7 +38,7 @@ def write(workdir: Path) -> Path:
     'config': config,
     'notes': notes,
     'commands': commands(workdir, notes),
-    'scores': {split: s for split, s in scores.items() if s},
+    'scores': scores,
     'curves': curves(log),
     'pictures': {split: s for split in scores if (s := pictures(workdir / f'eval_{split}'))},
     'grids': grids(workdir / 'samples'),
@@ -58,12 +58,9 @@ def commands(workdir: Path, notes: dict) -> list[str]:
   return [train, f'python -m i2i_jax.evaluate --workdir={shlex.quote(str(workdir))} --split=test']
 
 
-def read_scores(workdir: Path, split: str) -> dict | None:
-  file = workdir / f'eval_{split}.json'
-  if not file.exists():
-    return None
+def read_scores(file: Path) -> dict:
   result = json.loads(file.read_text())
-  return {k: result[k] for k in ('protocol', 'step', 'images', 'weights', 'scores')}
+  return {k: result[k] for k in ('protocol', 'step', 'split', 'direction', 'images', 'weights', 'scores')}
 
 
 def curves(log: list[dict]) -> dict[str, list]:

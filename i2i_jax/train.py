@@ -12,6 +12,7 @@ checkpoint and ends (exit code 130 or 143); the same command goes on from there,
 """
 
 import contextlib
+import functools
 import shlex
 import sys
 import time
@@ -38,6 +39,8 @@ def train(config, workdir: Path, *, mesh_spec: str = '', stop_at: int | None = N
   folder.check(workdir, config)
   train_data, val_data = data.get(config, 'train'), data.get(config, 'val')
   method = methods.get(config, steps_per_epoch=max(1, len(train_data) // config.batch_size))
+  if 'ba' not in method.directions and not train_data.paired:
+    raise BadInput(f'config.data.paired: {config.method} learns from pairs, and these images have none; use cyclegan')
   shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
   end = min(config.steps, stop_at or config.steps)
   done = checkpoint.steps(workdir)
@@ -74,6 +77,7 @@ def train(config, workdir: Path, *, mesh_spec: str = '', stop_at: int | None = N
       config,
       command=command,
       data={'train': len(train_data), 'val': len(val_data), 'fingerprint': train_data.fingerprint},
+      columns=list(evaluate.sample_columns({d: lambda x: x for d in method.directions}, {'a': 0, 'b': 0})),
       parameters={name: parameter_count(params) for name, params in shapes.params.items()},
     )
 
@@ -93,18 +97,23 @@ def train(config, workdir: Path, *, mesh_spec: str = '', stop_at: int | None = N
     def train_step(state, batch, key):
       return method.train_step(state, batch, jax.random.fold_in(key, state.step))
 
-    predict = evaluate.predictor(method.translate, shardings, config.seed)
+    predict = {
+      direction: evaluate.predictor(method.translate, shardings, config.seed, direction=direction)
+      for direction in method.directions
+    }
     writer = Writer(workdir, step=start, steps=config.steps, batch_size=config.batch_size)
 
     def validate(step):
       """Scores and pictures of the validation split."""
-      batches = data.eval_batches(val_data, config, evaluate.BATCH)
-      scores = evaluate.score({'val': lambda a, first: predict(state, a, first)}, batches)['val']
-      writer.scalars(step, {f'val/{name}': float(values.mean()) for name, values in scores.items()})
+      for direction in method.directions if val_data.paired else ():
+        batches = evaluate.turned(data.eval_batches(val_data, config, evaluate.BATCH), direction)
+        scores = evaluate.score({'val': functools.partial(predict[direction], state)}, batches)['val']
+        suffix = '' if direction == 'ab' else f'_{direction}'
+        writer.scalars(step, {f'val/{name}{suffix}': float(v.mean()) for name, v in scores.items()})
       if config.samples:
         batch = next(data.eval_batches(val_data, config, config.samples, limit=config.samples))
-        columns = (batch['a'], predict(state, batch['a']), batch['b'])
-        writer.grid(step, [[images.to_uint8(x) for x in row] for row in zip(*columns, strict=True)])
+        columns = evaluate.sample_columns({d: functools.partial(p, state) for d, p in predict.items()}, batch)
+        writer.grid(step, [[images.to_uint8(x) for x in row] for row in zip(*columns.values(), strict=True)])
 
     def log(step, metrics):
       values = {name: float(value) for name, value in jax.device_get(metrics).items()}

@@ -4,6 +4,8 @@
 
 With --size=train, the default, images are resized to what the net was trained at, and outputs have that size.
 With --size=own each keeps its own size: it is padded by reflection to what the net can halve, and cut back.
+A method that learnt both directions, like cyclegan, translates B to A with --direction=ba.
+
 Files that cannot be read are passed over, a line each, and the exit code is then 3. Nothing is overwritten
 without --overwrite.
 """
@@ -51,25 +53,27 @@ def padded(image: np.ndarray, multiple: int) -> np.ndarray:
   return image
 
 
-def translate(workdir: Path, source: Path, output: Path, *, size='train', step=None, overwrite=False) -> int:
+def translate(
+  workdir: Path, source: Path, output: Path, *, direction='ab', size='train', step=None, overwrite=False
+) -> int:
   """Returns the number of files that were passed over."""
   targets = plan(source, output, overwrite)
   shardings = mesh.make('data=1')
   run = checkpoint.load(workdir, shardings, step)
-  predict = predictor(run.method.translate, shardings, run.config.seed, batch=1)
+  checkpoint.check_direction(run, direction)
+  predict = predictor(run.method.translate, shardings, run.config.seed, batch=1, direction=direction)
+  multiple = next(iter(run.method.nets.values()))[0].multiple
   output.mkdir(parents=True, exist_ok=True)
   skipped = 0
   for index, (file, target) in enumerate(tqdm(targets.items(), unit='image', disable=None)):
     try:
-      image = images.read(file, run.config.data.channels_a)
+      image = images.read(file, run.config.data[f'channels_{direction[0]}'])
     except BadInput as error:
       print(f'passed over: {error}', file=sys.stderr)
       skipped += 1
       continue
-    if size == 'train':
-      fitted = images.resize(image, run.config.data.crop_size)
-    else:
-      fitted = padded(image, 2**run.config.gen.depth)
+    train_size = run.config.data.crop_size
+    fitted = images.resize(image, train_size) if size == 'train' else padded(image, multiple)
     fake_b = predict(run.state, images.to_float(fitted)[None], index)[0]
     height, width = fitted.shape[:2] if size == 'train' else image.shape[:2]
     images.write_png(target, images.to_uint8(fake_b[:height, :width]))
@@ -81,11 +85,20 @@ def main() -> int:
   parser.add_argument('--workdir', type=Path, required=True, help='the folder of a run')
   parser.add_argument('--input', type=Path, required=True, help='an image or a folder of images')
   parser.add_argument('--output', type=Path, required=True, help='a folder, made if it is not there')
+  parser.add_argument('--direction', default='ab', choices=('ab', 'ba'), help='default: ab')
   parser.add_argument('--size', default='train', choices=('train', 'own'), help='default: train')
   parser.add_argument('--step', type=int, help='the checkpoint; default: the newest')
   parser.add_argument('--overwrite', action='store_true', help='replace outputs that are there')
   args = parser.parse_args()
-  skipped = translate(args.workdir, args.input, args.output, size=args.size, step=args.step, overwrite=args.overwrite)
+  skipped = translate(
+    args.workdir,
+    args.input,
+    args.output,
+    direction=args.direction,
+    size=args.size,
+    step=args.step,
+    overwrite=args.overwrite,
+  )
   print(f'translated into {args.output}' + (f'; {skipped} passed over' if skipped else ''))
   return 3 if skipped else 0
 

@@ -72,8 +72,8 @@ def read_notes(workdir: Path) -> dict:
   return json.loads(file.read_text()) if file.exists() else {}
 
 
-def note_start(workdir: Path, config, *, command: str, data: dict, parameters: dict[str, int]):
-  """Writes config.json, and run.json: commands, data, parameters, machine, versions."""
+def note_start(workdir: Path, config, *, command: str, data: dict, columns: list[str], parameters: dict[str, int]):
+  """Writes config.json, and run.json: the command, data, parameters, machine, versions."""
   write_json(workdir / 'config.json', to_dict(config))
   notes = read_notes(workdir)
   write_json(
@@ -84,6 +84,7 @@ def note_start(workdir: Path, config, *, command: str, data: dict, parameters: d
       **notes,
       'command': command,
       'data': data,
+      'columns': columns,  # of the pictures in samples/
       'parameters': parameters,
       'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}, {os.cpu_count()} CPU cores',
       'versions': {

@@ -141,7 +141,7 @@ def test_the_position_is_restored_exactly(tiny):
 
 def test_processes_see_disjoint_images_and_each_epoch_another_order(tiny):
   class Numbers:
-    fingerprint = ''
+    fingerprint, paired = '', True
 
     def __len__(self):
       return 16

@@ -2,12 +2,13 @@
 
 The file name is the registry: `config.data.name = 'earth'` means `i2i_jax/data/earth.py`. Such a file has one
 function, `source(config.data, split)`, which returns random access to a split: `len(s)`, `s[i]` = {'a': uint8
-[H, W, C], 'b': ..., 'name': str}, and `s.fingerprint`, a string that changes when the data do.
+[H, W, C], 'b': ..., 'name': str}, `s.paired`, and `s.fingerprint`, a string that changes when the data do. With
+`config.data.paired` off, the training split is an `Unpaired`: two sets of images without partners.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import grain
 import numpy as np
@@ -16,6 +17,32 @@ from i2i_jax.config import BadInput, choice
 from i2i_jax.data import images
 
 SPLITS = ('train', 'val', 'test')
+
+
+class Unpaired:
+  """Two sets of images. Training takes each a in turn and draws a b; an epoch is as long as the larger set."""
+
+  paired = False
+
+  def __init__(self, items_a: Sequence, items_b: Sequence, read: Callable, fingerprint: str):
+    """`read(item, 'a' or 'b')` gives (uint8 [H, W, C], name)."""
+    self.items, self.read, self.fingerprint = {'a': items_a, 'b': items_b}, read, fingerprint
+
+  def __len__(self):
+    return max(map(len, self.items.values()))
+
+  def pair(self, index_a: int, index_b: int) -> dict:
+    a, name = self.read(self.items['a'][index_a % len(self.items['a'])], 'a')
+    b, _ = self.read(self.items['b'][index_b % len(self.items['b'])], 'b')
+    return {'a': a, 'b': b, 'name': name}
+
+  def __getitem__(self, index):
+    return self.pair(index, index)
+
+  def draw(self, index: int, rng: np.random.Generator) -> dict:
+    return self.pair(index, int(rng.integers(len(self.items['b']))))
+
+
 SOURCES = [m.name for m in pkgutil.iter_modules(__path__) if m.name != 'images']
 
 
@@ -42,19 +69,26 @@ def get(config, split: str):
   return source
 
 
-def augment(config_data):
-  """Training's view of a pair: resized to load_size, one random crop and one flip shared by a and b, [-1, 1]."""
+def augment(config_data, paired: bool = True) -> Callable:
+  """Training's view of a pair: resized to load_size, a random crop, a random flip, floats in [-1, 1].
+
+  Crop and flip are the same for a and b, unless they are no pair.
+  """
+
+  def view(image, crops, flip):
+    top, left = crops
+    height, width = config_data.crop_size
+    image = images.resize(image, config_data.load_size)[top : top + height, left : left + width]
+    return images.to_float(image[:, ::-1] if flip else image)
+
+  def draw(rng: np.random.Generator):
+    sizes = zip(config_data.load_size, config_data.crop_size, strict=True)
+    return [int(rng.integers(load - crop + 1)) for load, crop in sizes], config_data.flip and rng.random() < 0.5
 
   def apply(pair, rng: np.random.Generator):
-    crop = config_data.crop_size
-    top, left = (int(rng.integers(load - size + 1)) for load, size in zip(config_data.load_size, crop, strict=True))
-    flip = config_data.flip and rng.random() < 0.5
-
-    def view(image):
-      image = images.resize(image, config_data.load_size)[top : top + crop[0], left : left + crop[1]]
-      return images.to_float(image[:, ::-1] if flip else image)
-
-    return {key: view(pair[key]) for key in ('a', 'b')}
+    first = draw(rng)
+    second = first if paired else draw(rng)
+    return {'a': view(pair['a'], *first), 'b': view(pair['b'], *second)}
 
   return apply
 
@@ -65,9 +99,14 @@ def train_iterator(source, config, *, process_index: int = 0, process_count: int
   Each process gets a disjoint share of the images and of the batch. `get_state()` and `set_state()` of the
   iterator save and restore its position exactly.
   """
-  data = grain.MapDataset.source(source).seed(config.seed)
+  view = augment(config.data, source.paired)
+
+  def example(index, rng: np.random.Generator):
+    return view(source[index] if source.paired else source.draw(index, rng), rng)
+
+  data = grain.MapDataset.range(len(source)).seed(config.seed)
   data = data[process_index::process_count].shuffle().repeat()
-  data = data.random_map(augment(config.data))
+  data = data.random_map(example)
   data = data.batch(config.batch_size // process_count, drop_remainder=True)
   options = grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)
   return iter(data.to_iter_dataset(options))

@@ -20,6 +20,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from i2i_jax.config import BadInput, choice
+from i2i_jax.data import Unpaired
 
 TASKS = {
   'relief': ('elevation', 'relief'),
@@ -139,6 +140,8 @@ def png(array: np.ndarray) -> bytes:
 class Pairs:
   """A split's tiles, of which only the two that the task needs are decoded."""
 
+  paired = True
+
   def __init__(self, builder: Earth, split: str, task: str):
     self.a, self.b = TASKS[task]
     decoders = {name: tfds.decode.SkipDecoding() for name in PICTURES if name not in (self.a, self.b)}
@@ -153,10 +156,34 @@ class Pairs:
     return {'a': tile[self.a], 'b': tile[self.b], 'name': tile['name'].decode()}
 
 
-def source(config, split: str) -> Pairs:
+def unpaired(builder: Earth, task: str) -> Unpaired:
+  """The training split without partners: a from one half of its blocks, b from the other."""
+  places = builder.as_data_source(split='train', decoders=dict.fromkeys(PICTURES, tfds.decode.SkipDecoding()))
+  halves = ([], [])
+  for index, tile in enumerate(places):
+    row, column = (int(tile[k]) * builder.builder_config.scale // BLOCK for k in 'yx')
+    # Neighbouring blocks are in different halves, so that both hold all kinds of land.
+    halves[(row + column) % 2].append(index)
+  sides = {
+    side: builder.as_data_source(
+      split='train', decoders={name: tfds.decode.SkipDecoding() for name in PICTURES if name != picture}
+    )
+    for side, picture in zip('ab', TASKS[task], strict=True)
+  }
+
+  def read(index, side):
+    tile = sides[side][index]
+    return tile[TASKS[task]['ab'.index(side)]], tile['name'].decode()
+
+  return Unpaired(*halves, read, f'{builder.info.full_name}-{task}-unpaired-{len(halves[0])}-{len(halves[1])}')
+
+
+def source(config, split: str) -> Pairs | Unpaired:
   """The pairs of `config.task` in tiles of `config.size` px; cut at first use, in a few seconds.
 
-  They are kept in `config.dir`, TFDS's own folder (~/tensorflow_datasets or $TFDS_DATA_DIR) if that is empty.
+  With `config.paired` off, a and b of the training split come from different blocks; val and test keep their pairs,
+  so that unpaired training is measured against the truth. The tiles are kept in `config.dir`, TFDS's own folder
+  (~/tensorflow_datasets or $TFDS_DATA_DIR) if that is empty.
   """
   task = choice('config.data.task', config.task, TASKS)
   sizes = {str(c.size): c for c in Earth.BUILDER_CONFIGS}
@@ -166,4 +193,4 @@ def source(config, split: str) -> Pairs:
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of a download, and there is none
       builder.download_and_prepare(file_format='array_record')
-  return Pairs(builder, split, task)
+  return Pairs(builder, split, task) if config.paired or split != 'train' else unpaired(builder, task)

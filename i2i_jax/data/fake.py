@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from i2i_jax.data import images
+from i2i_jax.data import Unpaired, images
 
 COUNTS = {'train': 16, 'val': 4, 'test': 4}
 
 
 class Pairs:
   """a: smooth noise. b: a's mean over channels, inverted and tinted, so that a net can learn it quickly."""
+
+  paired = True
 
   def __init__(self, split: str, size: tuple[int, int], channels_a: int, channels_b: int):
     self.split, self.size, self.channels = split, size, (channels_a, channels_b)
@@ -26,5 +28,10 @@ class Pairs:
     return {'a': a, 'b': (gray * tint).astype(np.uint8), 'name': f'{self.split}_{index:03d}'}
 
 
-def source(config, split: str) -> Pairs:
-  return Pairs(split, tuple(config.load_size), config.channels_a, config.channels_b)
+def source(config, split: str):
+  pairs = Pairs(split, tuple(config.load_size), config.channels_a, config.channels_b)
+  if config.paired or split != 'train':
+    return pairs
+  middle = len(pairs) // 2
+  read = lambda index, side: (pairs[index][side], pairs[index]['name'])  # noqa: E731
+  return Unpaired(range(middle), range(middle, len(pairs)), read, f'{pairs.fingerprint}-unpaired')

@@ -1,7 +1,8 @@
 """A user's own images, in the two layouts in use.
 
 side by side: `train/`, `val/`, `test/`, each picture holding A in its left and B in its right half.
-two folders:  `trainA/ trainB/`, `testA/ testB/` (and `valA/ valB/`), matched by name without the ending.
+two folders:  `trainA/ trainB/`, `testA/ testB/` (and `valA/ valB/`), matched by name without the ending; or of any
+              counts and sizes, with `config.data.paired` off.
 
 Without a `val`, the `test` pictures serve for the samples drawn while training, and the other way round; without
 both, the training pictures do. That is said when it happens.
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from i2i_jax.config import BadInput
-from i2i_jax.data import images
+from i2i_jax.data import Unpaired, images
 
 STAND_INS = {'train': ('train',), 'val': ('val', 'test', 'train'), 'test': ('test', 'val')}
 
@@ -21,10 +22,11 @@ STAND_INS = {'train': ('train',), 'val': ('val', 'test', 'train'), 'test': ('tes
 class Pairs:
   """Random access to a split: {'a': uint8 [H, W, C], 'b': ..., 'name': str}."""
 
+  paired = True
+
   def __init__(self, files: list[tuple[Path, Path | None]], channels_a: int, channels_b: int, direction: str):
     self.files, self.channels, self.direction = files, (channels_a, channels_b), direction
-    listing = '\n'.join(f'{p.name} {p.stat().st_size}' for pair in files for p in pair if p)
-    self.fingerprint = hashlib.sha256(listing.encode()).hexdigest()[:16]
+    self.fingerprint = fingerprint(p for pair in files for p in pair if p)
 
   def __len__(self):
     return len(self.files)
@@ -43,6 +45,12 @@ class Pairs:
     return {'a': a, 'b': b, 'name': file_a.stem}
 
 
+def fingerprint(files) -> str:
+  """Changes when a file comes, goes, or changes its name or size."""
+  listing = '\n'.join(f'{p.name} {p.stat().st_size}' for p in files)
+  return hashlib.sha256(listing.encode()).hexdigest()[:16]
+
+
 def recolour(image: np.ndarray, channels: int) -> np.ndarray:
   """RGB to gray (ITU-R 601, as Pillow) where one channel is wanted."""
   if image.shape[-1] == channels:
@@ -51,8 +59,8 @@ def recolour(image: np.ndarray, channels: int) -> np.ndarray:
   return luma.astype(np.uint8)[..., None]
 
 
-def source(config, split: str) -> Pairs:
-  """The pairs of `split` in the folder `config.path`.
+def source(config, split: str) -> Pairs | Unpaired:
+  """The images of `split` in the folder `config.path`: pairs, or trainA/ and trainB/ of any counts and sizes.
 
   Raises:
     BadInput: the folder is missing or empty, partners are missing, a picture's header can't be read.
@@ -67,16 +75,16 @@ def source(config, split: str) -> Pairs:
   if config.direction not in ('ab', 'ba'):
     raise BadInput(f'config.data.direction = {config.direction!r} is not known: it is one of ab, ba')
   for name in STAND_INS[split]:
-    if files := pairs_in(root, name):
-      for pair in files:
-        check_sizes(*pair)
+    if found := pairs_in(root, name) if config.paired else sets_in(root, name):
       if name != split:
         print(f'{root}: there is no {split!r}, so {name!r} serves for it')
-      return Pairs(files, config.channels_a, config.channels_b, config.direction)
+      return pairs_of(found, config) if config.paired else sets_of(*found, config)
   found = sorted(p.name for p in root.iterdir())[:8]
   wanted = STAND_INS[split][0]
   raise BadInput(
-    f'{root}: no images for {wanted!r}: expected {wanted}/ (A and B side by side) or {wanted}A/ and {wanted}B/; '
+    f'{root}: no images for {wanted!r}: expected '
+    + (f'{wanted}/ (A and B side by side) or ' if config.paired else '')
+    + f'{wanted}A/ and {wanted}B/; '
     f'found {", ".join(found) or "nothing"}'
   )
 
@@ -95,6 +103,34 @@ def pairs_in(root: Path, name: str) -> list[tuple[Path, Path | None]]:
         f'({len(by_stem_a)} images in A, {len(by_stem_b)} in B, {len(lone)} without a partner here)'
       )
   return [(by_stem_a[s], by_stem_b[s]) for s in sorted(by_stem_a)]
+
+
+def pairs_of(files: list[tuple[Path, Path | None]], config) -> Pairs:
+  for pair in files:
+    check_sizes(*pair)
+  return Pairs(files, config.channels_a, config.channels_b, config.direction)
+
+
+def sets_in(root: Path, name: str) -> tuple[list[Path], list[Path]] | None:
+  folders = [root / f'{name}{side}' for side in 'AB']
+  if not all(f.is_dir() for f in folders):
+    return None
+  sets = tuple(images.list_images(f) for f in folders)
+  return sets if all(sets) else None
+
+
+def sets_of(files_a: list[Path], files_b: list[Path], config) -> Unpaired:
+  for file in (*files_a, *files_b):
+    images.size(file)  # raises where a header cannot be read
+  if config.direction == 'ba':
+    files_a, files_b = files_b, files_a
+  channels = {'a': config.channels_a, 'b': config.channels_b}
+  return Unpaired(
+    files_a,
+    files_b,
+    lambda file, side: (images.read(file, channels[side]), file.stem),
+    fingerprint((*files_a, *files_b)),
+  )
 
 
 def by_stem(folder: Path) -> dict[str, Path]:

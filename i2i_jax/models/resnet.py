@@ -27,11 +27,14 @@ class ResNet(nn.Module):
   upsample: str = 'transpose'
   padding: str = 'reflect'  # of the stem, the blocks and the head; the strided convolutions pad zeros
 
+  multiple = 4  # heights and widths must be multiples of it
+
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
-    if x.shape[1] % 4 or x.shape[2] % 4:
+    if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
       raise BadInput(
-        f'config.gen.name: a resnet takes heights and widths that are multiples of 4, not {x.shape[1]}x{x.shape[2]}'
+        f'config.gen.name: a resnet takes heights and widths that are multiples of {self.multiple}, not '
+        f'{x.shape[1]}x{x.shape[2]}'
       )
     use_bias = self.norm != 'batch'
     blurred = choice('config.gen.downsample', self.downsample, DOWNSAMPLES) == 'blur'

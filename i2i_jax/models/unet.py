@@ -28,13 +28,17 @@ class UNet(nn.Module):
   upsample: str = 'transpose'
   padding: str = 'zero'
 
+  @property
+  def multiple(self) -> int:
+    """Heights and widths must be multiples of it."""
+    return 2**self.depth
+
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
-    multiple = 2**self.depth
-    if x.shape[1] % multiple or x.shape[2] % multiple:
+    if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
       raise BadInput(
         f'config.gen.depth: a U-Net of depth {self.depth} takes heights and widths that are multiples of '
-        f'{multiple}, not {x.shape[1]}x{x.shape[2]}; choose another depth or size'
+        f'{self.multiple}, not {x.shape[1]}x{x.shape[2]}; choose another depth or size'
       )
     widths = [min(self.width * 2**i, self.max_width) for i in range(self.depth)]
     use_bias = self.norm != 'batch'  # batch norm's own bias makes it void; so the reference, in every stage

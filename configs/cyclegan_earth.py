@@ -1,0 +1,47 @@
+"""CycleGAN on the Earth without pairs: maps of elevations and pictures of land from other parts of the globe.
+
+  python -m i2i_jax.train --config=configs/cyclegan_earth.py:task=relief,size=64 --workdir=runs/unpaired
+  python -m i2i_jax.evaluate --workdir=runs/unpaired --split=test                    # and --direction=ba
+
+Arguments: task (relief, satellite or map), size (64, 128 or 256 px), runlocal (ends within a minute).
+"""
+
+from configs import common
+
+
+def use_nets(config, size: int):
+  """Small nets below 256 px; there, the published ones."""
+  config.gen.update({'name': 'resnet', 'norm': 'instance', 'padding': 'reflect', 'dropout': 0.0})
+  config.gen.blocks = 9 if size == 256 else 6
+  config.disc.norm = 'instance'
+  if size < 256:
+    config.gen.update({'width': 24, 'blocks': 4})
+    config.disc.update({'width': 32, 'layers': 2})
+
+
+def get_config(arg: str = ''):
+  """The weights and the pool of the paper; smaller nets and batches of 4 at 64 and 128 px."""
+  args = common.parse_arg(arg, task='relief', size=64, runlocal=False)
+  config = common.get_config()
+  config.method = 'cyclegan'
+  config.data.update({'task': args.task, 'size': args.size, 'paired': False})
+  config.data.crop_size = (args.size, args.size)
+  config.data.load_size = (args.size * 9 // 8,) * 2
+  config.data.flip = False  # the light comes from the west
+  config.loss.gan = 'lsgan'
+  use_nets(config, args.size)
+  config.steps = 100_000
+  if args.size < 256:
+    config.steps = 2500
+    config.batch_size = 4
+    config.optim.update({'lr': 4e-4, 'per_epoch': False})
+    config.ema = 0.995
+    config.log_every = 10
+    config.eval_every = config.checkpoint_every = 250
+  if args.runlocal:
+    config.steps = 10
+    config.batch_size = 2
+    config.gen.update({'width': 4, 'blocks': 1})
+    config.disc.update({'width': 4})
+    config.log_every = config.eval_every = config.checkpoint_every = 5
+  return config
