@@ -32,7 +32,7 @@ def get_config(arg: str = ''):
   use_nets(config, args.size)
   config.steps = 100_000
   if args.size < 256:
-    config.steps = 2500
+    config.steps = 1500
     config.batch_size = 4
     config.optim.update({'lr': 4e-4, 'per_epoch': False})
     config.ema = 0.995
