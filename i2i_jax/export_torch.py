@@ -4,9 +4,10 @@
   python -m i2i_jax.export_torch --workdir=runs/x --output=latest_net_D.safetensors --net=disc
 
 --net=gen, the default, is the generator that translates: the average of the weights where the run keeps one.
-Of a CycleGAN run --direction=ab is the generator from A to B, and with --net=disc the discriminator that judges
-its outputs (G_A and D_A there). .pth and .pt need PyTorch (pip install -e '.[torch]'), .safetensors does not.
-A net that the PyTorch code has no counterpart of is refused, with the field of the config that makes it so.
+Of a CycleGAN run --direction=ab, the default, is the generator from A to B, and with --net=disc the discriminator
+that judges its outputs (G_A and D_A there). .pth and .pt need PyTorch (pip install -e '.[torch]'), .safetensors does
+not. A net that the PyTorch code has no counterpart of is refused, with the field of the config that
+makes it so.
 """
 
 from pathlib import Path
@@ -15,25 +16,20 @@ from i2i_jax import checkpoint, cli, mesh, torch_weights
 from i2i_jax.config import BadInput
 
 
-def variables_of(run: checkpoint.Run, net: str, direction: str | None = None) -> dict:
+def variables_of(run: checkpoint.Run, net: str, direction: str) -> dict:
   """{'params', 'batch_stats'} of a run's net."""
   if net not in run.state.params:
     raise BadInput(f'--net={net}: this run has none')
+  checkpoint.check_direction(run, direction)
   params = run.state.extra['ema'] if net == 'gen' and run.config.ema else run.state.params[net]
   stats = run.state.extra['batch_stats'][net]
-  two_ways = set(run.state.params['gen']) == {'ab', 'ba'}
-  if two_ways != (direction is not None):
-    wanted = (
-      'has two generators: give --direction=ab or ba' if two_ways else 'has one generator: leave out --direction'
-    )
-    raise BadInput(f'--direction: a run of {run.config.method} {wanted}')
-  if direction is not None:
+  if len(run.method.directions) > 1:
     key = direction if net == 'gen' else direction[1]  # what goes to B is judged by B's discriminator
     params, stats = params[key], stats[key]
   return {'params': params, 'batch_stats': stats}
 
 
-def export(workdir: Path, output: Path, *, net: str = 'gen', direction: str | None = None, step: int | None = None):
+def export(workdir: Path, output: Path, *, net: str = 'gen', direction: str = 'ab', step: int | None = None):
   """Writes `output`; raises BadInput, and writes nothing, where that cannot be."""
   torch_weights.check_output(output)
   run = checkpoint.load(workdir, mesh.make('data=1'), step)
@@ -47,7 +43,7 @@ def main():
   parser.add_argument('--workdir', type=Path, required=True, help='the folder of a run')
   parser.add_argument('--output', type=Path, required=True, help='a new file: .pth, .pt or .safetensors')
   parser.add_argument('--net', default='gen', choices=('gen', 'disc'), help='default: gen')
-  parser.add_argument('--direction', choices=('ab', 'ba'), help='of a CycleGAN run')
+  parser.add_argument('--direction', default='ab', choices=('ab', 'ba'), help='of a CycleGAN run; default: ab')
   parser.add_argument('--step', type=int, help='the checkpoint; default: the newest')
   args = parser.parse_args()
   export(args.workdir, args.output, net=args.net, direction=args.direction, step=args.step)

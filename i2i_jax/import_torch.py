@@ -3,10 +3,11 @@
   python -m i2i_jax.import_torch --weights=latest_net_G.pth --net=resnet_9blocks --output=runs/h2z
   python -m i2i_jax.translate --workdir=runs/h2z --input=FOLDER --output=FOLDER
 
-The folder is one that `train` could have left after 0 steps: `translate`, `evaluate` and `export_torch` take it.
-It translates as test.py there does: dropout on, and batch norm with each image's own statistics. Width, channels
-and norm (batch or instance) are read off the file. A pix2pix discriminator comes along with --disc_weights (a
-PatchGAN of 3 layers, or a PixelGAN with --disc_net=pixel); without one the run's config.loss.gan is `none`.
+The folder is a pix2pix run's at step 0, with new optimizers: `translate` and `export_torch` take it. It translates
+as test.py there does: dropout on (but for --no_dropout, if that was given there), and batch norm with each image's
+own statistics. Width, channels and norm (batch or instance) are read off the file. A pix2pix discriminator comes
+along with --disc_weights (a PatchGAN of 3 layers, or a PixelGAN with --disc_net=pixel); without one the run's
+config.loss.gan is `none`.
 
 .pth and .pt files need PyTorch (pip install -e '.[torch]'), .safetensors files do not. Only tensors are read:
 a file that could run code when loaded is refused. What is wrong is said before anything is written.
@@ -56,12 +57,22 @@ def settle(config, tensors: dict[str, np.ndarray]) -> tuple[int, int]:
   return first.shape[1], last.shape[1 if layers[-1].kind == 'transpose' else 0]
 
 
-def plan(tensors: dict, net: str, disc_tensors: dict | None = None, disc_net: str = 'basic'):
+def fits(net: str, tensors: dict[str, np.ndarray]) -> bool:
+  """Whether the file has all convolutions of the generator `net`."""
+  config = load([f'--config={COMMON}']).gen
+  config.update(GENERATORS[net])
+  settle(config, tensors)
+  return all(f'{x.torch}.weight' in tensors for x in torch_weights.layers(config) if x.kind != 'norm')
+
+
+def plan(tensors: dict, net: str, disc_tensors: dict | None, disc_net: str, no_dropout: bool):
   """The config of a run with these nets."""
   config = load([f'--config={COMMON}'])
   config.method = 'pix2pix'
   config.gen.update(GENERATORS[net])
   config.data.channels_a, config.data.channels_b = settle(config.gen, tensors)
+  if no_dropout:
+    config.gen.dropout = 0.0
   config.data.name = 'folders'
   config.data.crop_size = (SIZES[net],) * 2
   config.data.load_size = (round(SIZES[net] * 286 / 256),) * 2
@@ -79,6 +90,7 @@ def import_weights(
   *,
   disc_weights: Path | None = None,
   disc_net: str = 'basic',
+  no_dropout: bool = False,
   command: str = '',
 ):
   """Makes the folder `output`; raises BadInput, and makes nothing, for anything that does not fit."""
@@ -86,7 +98,9 @@ def import_weights(
     raise BadInput(f'--output: {output} is there already; name another')
   tensors = torch_weights.read(weights)
   disc_tensors = torch_weights.read(disc_weights, '--disc_weights') if disc_weights else None
-  config = plan(tensors, net, disc_tensors, disc_net)
+  if not fits(net, tensors) and (other := [name for name in GENERATORS if fits(name, tensors)]):
+    raise BadInput(f'--net={net}: {weights} holds a {other[0]}')
+  config = plan(tensors, net, disc_tensors, disc_net, no_dropout)
   method = methods.get(config)
   shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
 
@@ -141,6 +155,7 @@ def main():
   parser.add_argument('--output', type=Path, required=True, help="the run's folder, which must not be there yet")
   parser.add_argument('--disc_weights', type=Path, help='its pix2pix discriminator, to train on with')
   parser.add_argument('--disc_net', default='basic', choices=DISCRIMINATORS, help='what --netD was; default: basic')
+  parser.add_argument('--no_dropout', action='store_true', help='the generator was trained without dropout')
   args = parser.parse_args()
   command = shlex.join(['python', '-m', 'i2i_jax.import_torch', *sys.argv[1:]])
   import_weights(
@@ -149,6 +164,7 @@ def main():
     args.output,
     disc_weights=args.disc_weights,
     disc_net=args.disc_net,
+    no_dropout=args.no_dropout,
     command=command,
   )
   print(f'{args.output}: a run of {args.net}; python -m i2i_jax.translate --workdir={args.output} translates with it')

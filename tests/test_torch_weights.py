@@ -173,9 +173,7 @@ def test_a_net_that_does_not_fit_is_refused(weights, tmp_path, change, message):
 
 
 def test_another_net_or_a_discriminator_of_one_image_is_refused(weights, tmp_path):
-  with pytest.raises(
-    BadInput, match=r'G\.safetensors as resnet_9blocks of width 2: the file lacks model\.16\.conv_b'
-  ):
+  with pytest.raises(BadInput, match=r'--net=resnet_9blocks: .*G\.safetensors holds a resnet_6blocks$'):
     import_torch.import_weights(weights, 'resnet_9blocks', tmp_path / 'run')
   config = small('resnet_6blocks')
   config.data.channels_a = 0
@@ -253,8 +251,41 @@ def test_a_discriminator_that_is_not_there_is_refused(weights, tmp_path):
   import_torch.import_weights(weights, 'resnet_6blocks', tmp_path / 'run')
   with pytest.raises(BadInput, match='--net=disc: this run has none'):
     export_torch.export(tmp_path / 'run', tmp_path / 'D.safetensors', net='disc')
-  with pytest.raises(BadInput, match='has one generator'):
-    export_torch.export(tmp_path / 'run', tmp_path / 'D.safetensors', direction='ab')
+  with pytest.raises(BadInput, match='--direction ba'):
+    export_torch.export(tmp_path / 'run', tmp_path / 'D.safetensors', direction='ba')
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['G.safetensors', 'run']
+
+
+@pytest.mark.parametrize('ema', [0.0, 0.5])
+def test_each_net_of_a_cyclegan_goes_out(tmp_path, ema):
+  config = small('resnet_6blocks')
+  config.update({'method': 'cyclegan', 'ema': ema})
+  config.data.crop_size = (32, 32)
+  config.gen.blocks, config.disc.norm, config.loss.gan = 1, 'batch', 'lsgan'
+  state = shapes_of(config)
+  state = jax.tree.map(lambda x: np.random.default_rng(x.size).normal(size=x.shape).astype(x.dtype), state)
+  for seed, key in enumerate(('gen', 'disc')):
+    state.params[key].update(draw(state.params[key], seed))
+  if ema:
+    state.extra['ema'].update(draw(state.extra['ema'], 2))
+  import_torch.save(tmp_path / 'run', config, jax.device_put(state), '')
+  for net, direction, key in (('gen', 'ab', 'ab'), ('gen', 'ba', 'ba'), ('disc', 'ab', 'b'), ('disc', 'ba', 'a')):
+    file = tmp_path / f'{net}_{direction}.safetensors'
+    export_torch.export(tmp_path / 'run', file, net=net, direction=direction)
+    params = state.extra['ema'] if ema and net == 'gen' else state.params[net]
+    variables = {'params': params[key], 'batch_stats': state.extra['batch_stats'][net][key]}
+    expected = torch_weights.to_torch(torch_weights.layers(config[net]), variables)
+    written = load_file(file)
+    assert written.keys() == expected.keys()
+    assert all(np.array_equal(written[name], expected[name]) for name in expected)
+
+
+def test_dropout_of_a_unet_is_as_published_unless_it_had_none():
+  tensors = state_dict(small('unet_128'))
+  for no_dropout, rate in ((False, 0.5), (True, 0.0)):
+    config = import_torch.plan(tensors, 'unet_128', None, 'basic', no_dropout)
+    assert config.gen.dropout == rate
+    assert config.test.to_dict() == {'dropout': True, 'batch_stats': 'batch'}
 
 
 def test_the_commands_say_what_they_did_and_what_is_wrong(command, weights, tmp_path):
