@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 import orbax.checkpoint as ocp
 from etils import epath
+from flax.traverse_util import flatten_dict
 
 from i2i_jax import mesh, methods
 from i2i_jax.config import BadInput, RunFault, from_dict
@@ -121,6 +122,35 @@ def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> R
     shapes = jax.eval_shape(method.init, jax.random.key(0), example_batch(config))
     state = restore_state(checkpoints, step, placed(shapes, shardings.replicated))
   return Run(config, method, state, step, meta['fingerprint'])
+
+
+def start_from(state: methods.State, run: Run, where: str) -> methods.State:
+  """`state` with the weights and running statistics of another run's nets; optimizers and step stay new.
+
+  A run of one generator alone, as import_torch makes it, gives CycleGAN its generator from A to B.
+
+  Raises:
+    BadInput: naming the first parameter that one of the two lacks or has in another shape.
+  """
+
+  def adopted(ours, theirs, net):
+    if 'ab' in ours and 'ab' not in theirs:
+      return {**ours, 'ab': adopted(ours['ab'], theirs, net)}
+    flat_ours, flat_theirs = flatten_dict(ours), flatten_dict(theirs)
+    for path in sorted({*flat_ours, *flat_theirs}):
+      shapes = [tuple(flat[path].shape) if path in flat else None for flat in (flat_theirs, flat_ours)]
+      if shapes[0] != shapes[1]:
+        raise BadInput(f'{where}: {net}/{"/".join(path)} has the shape {shapes[0]} there and {shapes[1]} here')
+    return jax.tree.map(lambda a, b: jax.device_put(b.astype(a.dtype), a.sharding), ours, theirs)
+
+  nets = [net for net in state.params if net in run.state.params]
+  params = {net: adopted(state.params[net], run.state.params[net], net) for net in nets}
+  old = run.state.extra['batch_stats']
+  stats = {net: adopted(state.extra['batch_stats'][net], old[net], net) for net in nets if old[net]}
+  extra = {**state.extra, 'batch_stats': {**state.extra['batch_stats'], **stats}}
+  if 'ema' in extra:
+    extra['ema'] = jax.tree.map(jnp.copy, params['gen'])
+  return state.replace(params={**state.params, **params}, extra=extra)
 
 
 def check_direction(run: Run, direction: str):

@@ -30,8 +30,19 @@ from i2i_jax.describe import describe, parameter_count
 from i2i_jax.writer import Writer
 
 
-def train(config, workdir: Path, *, mesh_spec: str = '', stop_at: int | None = None, command: str = '') -> int:
-  """Trains up to config.steps, or only up to `stop_at`. Returns 0, or 128 + the signal that stopped it."""
+def train(
+  config,
+  workdir: Path,
+  *,
+  mesh_spec: str = '',
+  init_from: Path | None = None,
+  stop_at: int | None = None,
+  command: str = '',
+) -> int:
+  """Trains up to config.steps, or only up to `stop_at`. Returns 0, or 128 + the signal that stopped it.
+
+  A new run starts from the weights of the run in `init_from`, if one is named.
+  """
   # ---------------------------------------------------------------------------------- check, create nothing
   check_counts(config)
   shardings = mesh.make(mesh_spec)
@@ -48,6 +59,13 @@ def train(config, workdir: Path, *, mesh_spec: str = '', stop_at: int | None = N
     print(f'{workdir} is complete: {done[-1]} of {end} steps done, nothing to train')
     return 0
   checkpoint.check_room(workdir, shapes, copies=2, fault=BadInput)
+
+  init_key, key = jax.random.split(jax.random.key(config.seed))
+  if not done:
+    example = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), checkpoint.example_batch(config))
+    state = jax.jit(method.init, out_shardings=shardings.replicated)(init_key, example)
+    if init_from:
+      state = checkpoint.start_from(state, checkpoint.load(init_from, shardings), f'--init_from {init_from}')
 
   with folder.lock(workdir), cli.Stop() as stop, checkpoint.manager(workdir, config) as checkpoints:
     # ------------------------------------------------------------------------------------ begin, or go on
@@ -68,9 +86,6 @@ def train(config, workdir: Path, *, mesh_spec: str = '', stop_at: int | None = N
       print(f'going on in {workdir} at step {start} of {config.steps}')
     else:
       start = 0
-      init_key, key = jax.random.split(jax.random.key(config.seed))
-      init = jax.jit(method.init, out_shardings=shardings.replicated)
-      state = init(init_key, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), checkpoint.example_batch(config)))
     key = jax.device_put(key, shardings.replicated)
     folder.note_start(
       workdir,
@@ -196,6 +211,7 @@ def main() -> int:
   parser.add_argument('--config.FIELD', metavar='VALUE', help='sets a field of the config', dest='_')
   parser.add_argument('--workdir', type=Path, help="the run's folder, made if it is not there")
   parser.add_argument('--mesh', default='', metavar='data=N', help='the number of devices; default: all')
+  parser.add_argument('--init_from', type=Path, metavar='WORKDIR', help="start from another run's weights")
   parser.add_argument('--stop_at', type=int, metavar='STEP', help='end this session there; a later one goes on')
   parser.add_argument('--describe', action='store_true', help="print the nets' layers and parameters, and end")
   args, fields = parser.parse_known_args()
@@ -206,7 +222,9 @@ def main() -> int:
   if not args.workdir:
     raise BadInput("--workdir is missing: name the run's folder, like --workdir=runs/x")
   command = shlex.join(['python', '-m', 'i2i_jax.train', *sys.argv[1:]])
-  return train(config, args.workdir, mesh_spec=args.mesh, stop_at=args.stop_at, command=command)
+  return train(
+    config, args.workdir, mesh_spec=args.mesh, init_from=args.init_from, stop_at=args.stop_at, command=command
+  )
 
 
 if __name__ == '__main__':

@@ -145,6 +145,25 @@ def test_a_run_leaves_what_it_promises(tiny, tmp_path, capsys):
   assert 'complete' in capsys.readouterr().out
 
 
+def test_a_new_run_starts_from_anothers_weights(tiny, tmp_path):
+  """Weights and running statistics are the other run's, the step and the optimizers are new."""
+  train.train(tiny, tmp_path / 'first', mesh_spec='data=1')
+  with tiny.unlocked():
+    tiny.update({'steps': 1, 'seed': 5, 'ema': 0.5})
+    tiny.optim.lr = 0.0  # so that what it started from is still there after a step
+  train.train(tiny, tmp_path / 'second', mesh_spec='data=1', init_from=tmp_path / 'first')
+  first, second = state_of(tmp_path / 'first'), state_of(tmp_path / 'second')
+  assert_same(first.params, second.params)
+  assert_same(first.params['gen'], second.extra['ema'])
+  assert (first.step, second.step) == (6, 1)
+
+  with tiny.unlocked():
+    tiny.gen.width = 5
+  with pytest.raises(BadInput, match=r'--init_from .*: gen/down0/kernel has the shape \(4, 4, 3, 4\) there'):
+    train.train(tiny, tmp_path / 'third', mesh_spec='data=1', init_from=tmp_path / 'first')
+  assert not (tmp_path / 'third').exists()
+
+
 def test_the_newest_and_every_so_many_checkpoints_stay(tiny, tmp_path):
   with tiny.unlocked():
     tiny.update({'steps': 10, 'checkpoint_every': 1, 'keep': 2, 'keep_every': 4, 'samples': 0, 'eval_every': 100})
