@@ -1,10 +1,13 @@
 """CycleGAN's update, its data without pairs, and a run from folders to both directions."""
 
+import importlib.util
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from configs import common
@@ -310,6 +313,46 @@ def test_scores_in_both_directions_where_there_is_a_truth(tiny_cycle, tmp_path):
   assert ab['scores']['constant'] != ba['scores']['constant']
   assert {p.name for p in (tmp_path / 'run').glob('eval_*.json')} == {'eval_test.json', 'eval_test_ba.json'}
   assert 'val/psnr_ba' in read_log(tmp_path / 'run' / 'metrics.jsonl')[-1]
+
+
+def prepare_cycle_gan(folder):
+  """What TFDS's own builder leaves of cycle_gan/horse2zebra: its splits and features, few and small images."""
+  with tfds.core.registered.skip_registration():
+
+    class CycleGan(tfds.core.GeneratorBasedBuilder):
+      VERSION = tfds.builder_cls('cycle_gan').BUILDER_CONFIGS[0].version
+      BUILDER_CONFIGS = [tfds.core.BuilderConfig(name='horse2zebra', version=VERSION)]  # noqa: RUF012
+
+      def _info(self):
+        features = {'image': tfds.features.Image(), 'label': tfds.features.ClassLabel(names=['A', 'B'])}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+      def _split_generators(self, dl_manager):
+        counts = {'trainA': 5, 'trainB': 3, 'testA': 2, 'testB': 2}
+        return {split: self._generate_examples(split, count) for split, count in counts.items()}
+
+      def _generate_examples(self, split, count):
+        for i in range(count):
+          image = np.full((20, 24, 3), 40 * i + (5 if split[-1] == 'A' else 25), np.uint8)
+          yield str(i), {'image': earth.png(image), 'label': split[-1]}
+
+  CycleGan(config='horse2zebra', data_dir=folder).download_and_prepare(file_format='array_record')
+
+
+def test_tfds_sets_are_read_as_its_builder_left_them(tiny_cycle, tmp_path):
+  with tiny_cycle.unlocked():
+    tiny_cycle.data.update({'name': 'cycle_gan', 'task': 'horse2zebra', 'dir': str(tmp_path)})
+  if not importlib.util.find_spec('tensorflow'):
+    with pytest.raises(BadInput, match='TFDS needs TensorFlow'):
+      data.get(tiny_cycle, 'train')
+  prepare_cycle_gan(tmp_path)
+  source = data.get(tiny_cycle, 'train')
+  assert not source.paired
+  assert len(source) == 5
+  levels = {side: {int(source.read(i, side)[0][0, 0, 0]) for i in source.items[side]} for side in 'ab'}
+  assert levels == {'a': {5, 45, 85, 125, 165}, 'b': {25, 65, 105}}
+  assert next(data.train_iterator(source, tiny_cycle))['a'].shape == (2, 16, 24, 3)
+  assert len(data.get(tiny_cycle, 'test')) == 2
 
 
 @pytest.mark.parametrize(
