@@ -9,14 +9,10 @@ Arguments: task (relief, satellite or map), size (64, 128 or 256 px), runlocal (
 from configs import common
 
 
-def use_nets(config, size: int):
-  """Small nets below 256 px; there, the published ones."""
-  config.gen.update({'name': 'resnet', 'norm': 'instance', 'padding': 'reflect', 'dropout': 0.0})
-  config.gen.blocks = 9 if size == 256 else 6
+def use_nets(config, blocks: int):
+  """The published nets: ResNet generators and PatchGANs, with instance norm."""
+  config.gen.update({'name': 'resnet', 'norm': 'instance', 'padding': 'reflect', 'dropout': 0.0, 'blocks': blocks})
   config.disc.norm = 'instance'
-  if size < 256:
-    config.gen.update({'width': 24, 'blocks': 4})
-    config.disc.update({'width': 32, 'layers': 2})
 
 
 def get_config(arg: str = ''):
@@ -29,9 +25,11 @@ def get_config(arg: str = ''):
   config.data.load_size = (args.size * 9 // 8,) * 2
   config.data.flip = False  # the light comes from the west
   config.loss.gan = 'lsgan'
-  use_nets(config, args.size)
+  use_nets(config, blocks=9)
   config.steps = 100_000
   if args.size < 256:
+    config.gen.update({'width': 24, 'blocks': 4})
+    config.disc.update({'width': 32, 'layers': 2})
     config.steps = 1500
     config.batch_size = 4
     config.optim.update({'lr': 4e-4, 'per_epoch': False})
