@@ -4,7 +4,9 @@ A step folder of `WORKDIR/checkpoints/` holds two items that are committed toget
 and `meta`, JSON with the config, the position in the data, the run's random key and the data's fingerprint.
 """
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +21,9 @@ from i2i_jax import mesh, methods
 from i2i_jax.config import BadInput, RunFault, from_dict
 
 
-def manager(workdir: Path, config=None) -> ocp.CheckpointManager:
-  """The manager of a run's checkpoints: read-only without a config."""
+@contextlib.contextmanager
+def manager(workdir: Path, config=None) -> Iterator[ocp.CheckpointManager]:
+  """The manager of a run's checkpoints: read-only without a config. Raises RunFault where a save fails."""
   if config is None:
     options = ocp.CheckpointManagerOptions(read_only=True, create=False)
   else:
@@ -31,7 +34,27 @@ def manager(workdir: Path, config=None) -> ocp.CheckpointManager:
       # A deletion torn by a kill would leave a step that is listed but unreadable: rename, `wait` deletes.
       todelete_subdir='deleted',
     )
-  return ocp.CheckpointManager(epath.Path(workdir).absolute() / 'checkpoints', options=options)
+  checkpoints = ocp.CheckpointManager(epath.Path(workdir).absolute() / 'checkpoints', options=options)
+  try:
+    yield checkpoints
+  except BaseException:
+    with contextlib.suppress(Exception):  # the first fault is the one to tell
+      checkpoints.close()
+    raise
+  with saving(checkpoints):
+    checkpoints.close()
+
+
+@contextlib.contextmanager
+def saving(checkpoints: ocp.CheckpointManager):
+  """What goes wrong within, or went wrong in Orbax's threads, becomes one line."""
+  try:
+    yield
+  except Exception as error:  # Orbax passes on whatever its threads met
+    reason = ' '.join(str(error).split())
+    full = 'No space left' in reason or 'RESOURCE_EXHAUSTED' in reason
+    reason = 'no room on disk; make room and give the same command' if full else reason[:300]
+    raise RunFault(f'{checkpoints.directory}: a checkpoint was not saved: {reason}') from None
 
 
 def save(checkpoints: ocp.CheckpointManager, step: int, state, meta: dict):
@@ -39,20 +62,16 @@ def save(checkpoints: ocp.CheckpointManager, step: int, state, meta: dict):
   if checkpoints.latest_step() == step:
     return
   check_room(Path(checkpoints.directory), state)
-  try:
-    checkpoints.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)))
-  except OSError as error:
-    raise RunFault(f'{checkpoints.directory}: the checkpoint of step {step} was not saved: {error}') from None
+  args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+  with saving(checkpoints):
+    checkpoints.save(step, args=args)
 
 
 def wait(checkpoints: ocp.CheckpointManager):
   """Waits until what was saved is committed."""
-  try:
+  with saving(checkpoints):
     checkpoints.wait_until_finished()
-    shutil.rmtree(checkpoints.directory / 'deleted', ignore_errors=True)
-  except Exception as error:  # Orbax passes on whatever its threads met
-    reason = str(error).strip().splitlines()[0]
-    raise RunFault(f'{checkpoints.directory}: the last checkpoint was not saved: {reason}') from None
+  shutil.rmtree(checkpoints.directory / 'deleted', ignore_errors=True)
 
 
 def check_room(folder: Path, state, copies: int = 1, fault: type[Exception] = RunFault):

@@ -5,6 +5,7 @@ skipped; 130 or 143 stopped by SIGINT or SIGTERM, with a checkpoint saved.
 """
 
 import argparse
+import errno
 import logging
 import signal
 import sys
@@ -29,12 +30,19 @@ def parser(doc: str, module: str) -> argparse.ArgumentParser:
 def run(main: Callable[[], int | None]):
   """Runs a command and exits: what is the user's to mend is one line, anything else a traceback."""
   for noisy in ('absl', 'orbax', 'jax'):
-    logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
   try:
     code = main() or 0
   except (BadInput, RunFault) as error:
     print(f'error: {error}', file=sys.stderr)
     code = 2 if isinstance(error, BadInput) else 1
+  except OSError as error:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+      raise
+    print(
+      f'error: {error.filename or "the disk"}: no room on disk; make room and give the same command', file=sys.stderr
+    )
+    code = 1
   except KeyboardInterrupt:
     print('stopped', file=sys.stderr)
     code = 130
