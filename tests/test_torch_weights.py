@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from configs import common
 from i2i_jax import checkpoint, evaluate, export_torch, import_torch, mesh, methods, torch_weights
 from i2i_jax.config import BadInput
+from i2i_jax.data import earth, images
 
 
 def shapes_of(config):
@@ -361,3 +362,41 @@ def test_pytorch_loads_what_we_write_and_we_what_it_writes(tmp_path, net, old_fo
   with torch.no_grad():
     expected = theirs.eval()(torch.from_numpy(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
   np.testing.assert_allclose(y, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+def test_ten_real_pictures_of_a_full_net_are_pytorchs(command, tmp_path):
+  """The published net at its own size, by the commands: its pictures differ from PyTorch's by rounding at most."""
+  torch = pytest.importorskip('torch')
+  import torch_nets
+
+  torch.manual_seed(0)
+  theirs = torch_nets.resnet(3, 3, 9, 64)
+  for name, x in theirs.state_dict().items():
+    if name.endswith('model.26.weight'):
+      x *= 5  # a fresh net puts out gray: this one uses the whole range
+  torch.save(theirs.state_dict(), tmp_path / 'G.pth')
+  tiles = earth.load_pictures(1)['satellite'][900:1156, : 256 * 20].reshape(256, 20, 256, 3).swapaxes(0, 1)[::2]
+  (tmp_path / 'in').mkdir()
+  for i, tile in enumerate(tiles):
+    images.write_png(tmp_path / 'in' / f'{i}.png', tile)
+
+  run, out = tmp_path / 'run', tmp_path / 'out'
+  for arguments in (
+    ('i2i_jax.import_torch', f'--weights={tmp_path / "G.pth"}', '--net=resnet_9blocks', f'--output={run}'),
+    ('i2i_jax.translate', f'--workdir={run}', f'--input={tmp_path / "in"}', f'--output={out}'),
+    ('i2i_jax.export_torch', f'--workdir={run}', f'--output={tmp_path / "back.pth"}'),
+  ):
+    result = command(*arguments)
+    assert result.returncode == 0, result.stderr
+
+  with torch.no_grad():
+    x = torch.from_numpy(np.stack([images.to_float(tile) for tile in tiles])).permute(0, 3, 1, 2)
+    expected = (torch.cat([theirs(one[None]) for one in x]).permute(0, 2, 3, 1).numpy() + 1) * 127.5
+  assert np.ptp(expected) > 100
+  for i, picture in enumerate(expected):
+    assert np.abs(images.read(out / f'{i}.png') - picture).max() <= 1
+  back = torch.load(tmp_path / 'back.pth', weights_only=True)
+  ours = torch_nets.resnet(3, 3, 9, 64)
+  ours.load_state_dict(back, strict=True)
+  assert all(torch.equal(back[name], x) for name, x in theirs.state_dict().items())
