@@ -3,7 +3,7 @@
   python -m i2i_jax.train --config=configs/cyclegan_earth.py:task=relief,size=64 --workdir=runs/unpaired
   python -m i2i_jax.evaluate --workdir=runs/unpaired --split=test                    # and --direction=ba
 
-64 px, relief, 2 CPU cores: about 20 minutes; test PSNR 22.03 dB from elevation to relief, 14.12 dB back (seed 0).
+64 px, relief, 2 busy CPU cores: half an hour; test PSNR 22.03 dB from elevation to relief, 14.12 dB back (seed 0).
 
 Arguments: task (relief, satellite or map), size (64, 128 or 256 px), runlocal (ends within a minute).
 """
