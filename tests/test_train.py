@@ -218,12 +218,10 @@ def test_a_full_disk_is_said_before_anything_is_made(tiny, tmp_path, monkeypatch
 
 
 def test_a_nan_stops_the_run_and_is_not_saved(tiny, tmp_path, monkeypatch):
-  get = fake.Pairs.__getitem__
-  monkeypatch.setattr(fake.Pairs, '__getitem__', get)
   original = data.augment
 
-  def poisoned(config_data):
-    view = original(config_data)
+  def poisoned(config_data, paired):
+    view = original(config_data, paired)
     calls = []
 
     def apply(pair, rng):
