@@ -61,6 +61,7 @@ def save(checkpoints: ocp.CheckpointManager, step: int, state, meta: dict):
   """Starts to save in the background; the step counts once `wait` has returned."""
   if checkpoints.latest_step() == step:
     return
+  wait(checkpoints)  # for the save before, which Orbax would wait for too; it makes room
   check_room(Path(checkpoints.directory), state)
   args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
   with saving(checkpoints):
@@ -68,7 +69,7 @@ def save(checkpoints: ocp.CheckpointManager, step: int, state, meta: dict):
 
 
 def wait(checkpoints: ocp.CheckpointManager):
-  """Waits until what was saved is committed."""
+  """Waits until what was saved is committed, and deletes the checkpoints that it made one too many."""
   with saving(checkpoints):
     checkpoints.wait_until_finished()
   shutil.rmtree(checkpoints.directory / 'deleted', ignore_errors=True)
@@ -128,7 +129,6 @@ class Run(NamedTuple):
   method: methods.Method
   state: methods.State
   step: int
-  fingerprint: str  # of the training data
 
 
 def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> Run:
@@ -140,7 +140,7 @@ def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> R
     method = methods.get(config)
     shapes = jax.eval_shape(method.init, jax.random.key(0), example_batch(config))
     state = restore_state(checkpoints, step, placed(shapes, shardings.replicated))
-  return Run(config, method, state, step, meta['fingerprint'])
+  return Run(config, method, state, step)
 
 
 def start_from(state: methods.State, run: Run, where: str) -> methods.State:

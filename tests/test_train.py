@@ -164,11 +164,20 @@ def test_a_new_run_starts_from_anothers_weights(tiny, tmp_path):
   assert not (tmp_path / 'third').exists()
 
 
-def test_the_newest_and_every_so_many_checkpoints_stay(tiny, tmp_path):
+def test_the_newest_and_every_so_many_checkpoints_stay(tiny, tmp_path, monkeypatch):
   with tiny.unlocked():
     tiny.update({'steps': 10, 'checkpoint_every': 1, 'keep': 2, 'keep_every': 4, 'samples': 0, 'eval_every': 100})
+  retired, save = [], checkpoint.save
+
+  def spy(checkpoints, *args):
+    save(checkpoints, *args)
+    checkpoints.wait_until_finished()
+    retired.append(len(list(checkpoints.directory.glob('deleted/*'))))
+
+  monkeypatch.setattr(checkpoint, 'save', spy)
   train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
   assert checkpoint.steps(tmp_path / 'run') == [4, 8, 9, 10]
+  assert max(retired) <= 1  # they do not pile up until the run ends
   assert not (tmp_path / 'run' / 'checkpoints' / 'deleted').exists()
 
 
