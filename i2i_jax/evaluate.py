@@ -12,7 +12,6 @@ pixel's 5x5 neighbourhood.
 
 import functools
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import numpy as np
 from i2i_jax import baselines, checkpoint, cli, data, mesh, metrics
 from i2i_jax.config import BadInput
 from i2i_jax.data import images
+from i2i_jax.workdir import write_json
 
 BATCH = 16
 PICTURES = 12  # images of the split, evenly spread, that are kept
@@ -116,9 +116,7 @@ def evaluate(workdir: Path, split: str = 'test', step: int | None = None, direct
     'per_image': {who: {k: v.tolist() for k, v in s.items()} for who, s in scores.items()},
   }
   keep_pictures(workdir / name, source, run, predict, direction)
-  part = out.with_suffix('.part')
-  part.write_text(json.dumps(result))
-  os.replace(part, out)
+  write_json(out, result)
   return result
 
 

@@ -137,15 +137,20 @@ def png(array: np.ndarray) -> bytes:
   return buffer.getvalue()
 
 
+def tiles(builder: Earth, split: str, *pictures: str):
+  """Random access to a split's tiles, of which only `pictures` are decoded."""
+  decoders = {name: tfds.decode.SkipDecoding() for name in PICTURES if name not in pictures}
+  return builder.as_data_source(split=split, decoders=decoders)
+
+
 class Pairs:
-  """A split's tiles, of which only the two that the task needs are decoded."""
+  """A split's tiles, as the task's input and target."""
 
   paired = True
 
   def __init__(self, builder: Earth, split: str, task: str):
     self.a, self.b = TASKS[task]
-    decoders = {name: tfds.decode.SkipDecoding() for name in PICTURES if name not in (self.a, self.b)}
-    self.tiles = builder.as_data_source(split=split, decoders=decoders)
+    self.tiles = tiles(builder, split, self.a, self.b)
     self.fingerprint = f'{builder.info.full_name}-{task}-{len(self.tiles)}'
 
   def __len__(self):
@@ -158,22 +163,16 @@ class Pairs:
 
 def unpaired(builder: Earth, task: str) -> Unpaired:
   """The training split without partners: a from one half of its blocks, b from the other."""
-  places = builder.as_data_source(split='train', decoders=dict.fromkeys(PICTURES, tfds.decode.SkipDecoding()))
-  halves = ([], [])
-  for index, tile in enumerate(places):
+  pictures, halves = dict(zip('ab', TASKS[task], strict=True)), ([], [])
+  for index, tile in enumerate(tiles(builder, 'train')):
     row, column = (int(tile[k]) * builder.builder_config.scale // BLOCK for k in 'yx')
     # Neighbouring blocks are in different halves, so that both hold all kinds of land.
     halves[(row + column) % 2].append(index)
-  sides = {
-    side: builder.as_data_source(
-      split='train', decoders={name: tfds.decode.SkipDecoding() for name in PICTURES if name != picture}
-    )
-    for side, picture in zip('ab', TASKS[task], strict=True)
-  }
+  sides = {side: tiles(builder, 'train', picture) for side, picture in pictures.items()}
 
   def read(index, side):
     tile = sides[side][index]
-    return tile[TASKS[task]['ab'.index(side)]], tile['name'].decode()
+    return tile[pictures[side]], tile['name'].decode()
 
   return Unpaired(*halves, read, f'{builder.info.full_name}-{task}-unpaired-{len(halves[0])}-{len(halves[1])}')
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from i2i_jax.config import BadInput
+from i2i_jax.config import BadInput, choice
 from i2i_jax.data import Unpaired, images
 
 STAND_INS = {'train': ('train',), 'val': ('val', 'test', 'train'), 'test': ('test', 'val')}
@@ -72,13 +72,13 @@ def source(config, split: str) -> Pairs | Unpaired:
     raise BadInput(f'config.data.path: there is no folder {root}')
   if config.channels_a not in (1, 3) or config.channels_b not in (1, 3):
     raise BadInput('config.data.channels_a and channels_b: images in folders have 1 (gray) or 3 (RGB) channels')
-  if config.direction not in ('ab', 'ba'):
-    raise BadInput(f'config.data.direction = {config.direction!r} is not known: it is one of ab, ba')
+  choice('config.data.direction', config.direction, ('ab', 'ba'))
+  find, build = (pairs_in, pairs_of) if config.paired else (sets_in, sets_of)
   for name in STAND_INS[split]:
-    if found := pairs_in(root, name) if config.paired else sets_in(root, name):
+    if files := find(root, name):
       if name != split:
         print(f'{root}: there is no {split!r}, so {name!r} serves for it')
-      return pairs_of(found, config) if config.paired else sets_of(*found, config)
+      return build(files, config)
   found = sorted(p.name for p in root.iterdir())[:8]
   wanted = STAND_INS[split][0]
   raise BadInput(
@@ -119,7 +119,8 @@ def sets_in(root: Path, name: str) -> tuple[list[Path], list[Path]] | None:
   return sets if all(sets) else None
 
 
-def sets_of(files_a: list[Path], files_b: list[Path], config) -> Unpaired:
+def sets_of(sets: tuple[list[Path], list[Path]], config) -> Unpaired:
+  files_a, files_b = sets
   for file in (*files_a, *files_b):
     images.size(file)  # raises where a header cannot be read
   if config.direction == 'ba':
