@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import checkpoint, cli, data, evaluate, mesh, methods, report
+from i2i_jax import checkpoint, cli, data, evaluate, grow, mesh, methods, report
 from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, RunFault, load, to_dict
 from i2i_jax.data import images
@@ -53,6 +53,8 @@ def train(
   if 'ba' not in method.directions and not train_data.paired:
     raise BadInput(f'config.data.paired: {config.method} learns from pairs, and these images have none; use cyclegan')
   shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
+  stages = grow.stages(config)
+  grow.check(config, method, shapes)
   end = min(config.steps, stop_at or config.steps)
   done = checkpoint.steps(workdir)
   if done and done[-1] >= end:
@@ -108,9 +110,9 @@ def train(
     def all_finite(tree):
       return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
 
-    @jax.jit(donate_argnums=0, out_shardings=shardings.replicated)
-    def train_step(state, batch, key):
-      return method.train_step(state, batch, jax.random.fold_in(key, state.step))
+    @jax.jit(donate_argnums=0, static_argnums=3, out_shardings=shardings.replicated)
+    def train_step(state, batch, key, size):
+      return method.train_step(state, grow.downsized(batch, size), jax.random.fold_in(key, state.step))
 
     predict = {
       direction: evaluate.predictor(method.translate, shardings, config.seed, direction=direction)
@@ -148,7 +150,7 @@ def train(
         local = next_batch(iterator)
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(shardings.data, x), local)
         with jax.transfer_guard('disallow'):
-          state, metrics = train_step(state, batch, key)
+          state, metrics = train_step(state, batch, key, grow.size_at(stages, step - 1))
         if late:
           log(*late)
         late = (step, metrics)

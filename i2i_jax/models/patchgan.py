@@ -6,6 +6,7 @@ pytorch-CycleGAN-and-pix2pix.
 
 from flax import linen as nn
 
+from i2i_jax.config import BadInput
 from i2i_jax.models.layers import Conv, Norm
 
 
@@ -13,12 +14,16 @@ class PatchGAN(nn.Module):
   """Judges overlapping patches: [B, H, W, C] to ([B, h, w, 1] logits, {'features': [...]}).
 
   `layers` strided convolutions; 3 gives the 70x70 px patch, and 30x30 logits for 256 px. 0 is the PixelGAN,
-  which judges each pixel alone.
+  which judges each pixel alone. pix2pixHD's has padding 2 and instance norm: 35x35.
+
+  Raises:
+    BadInput: the image is so small that nothing is left to judge.
   """
 
   layers: int = 3
   width: int = 64
   norm: str = 'batch'
+  padding: int = 1
 
   @nn.compact
   def __call__(self, x, *, running_stats: bool):
@@ -40,10 +45,14 @@ class PatchGAN(nn.Module):
       return Conv(1, 1, use_bias=use_bias, name='logits')(x), {'features': features}
 
     for i in range(self.layers + 1):
-      x = block(x, i, self.width * min(2**i, 8), 4, 2 if i < self.layers else 1, 1)
-    return Conv(1, 4, 1, 1, name='logits')(x), {'features': features}
+      x = block(x, i, self.width * min(2**i, 8), 4, 2 if i < self.layers else 1, self.padding)
+    if min(x.shape[1:3]) < 4 - 2 * self.padding:
+      raise BadInput(
+        f'config.disc.layers = {self.layers}: too many for the small images here; choose fewer, or scales'
+      )
+    return Conv(1, 4, 1, self.padding, name='logits')(x), {'features': features}
 
 
 def build(config, channels: int) -> PatchGAN:
   del channels  # it always puts out one
-  return PatchGAN(config.layers, config.width, config.norm)
+  return PatchGAN(config.layers, config.width, config.norm, config.get('padding', 1))

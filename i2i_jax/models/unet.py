@@ -10,12 +10,14 @@ from flax import linen as nn
 
 from i2i_jax.config import BadInput
 from i2i_jax.models.layers import Conv, Norm, Upsample
+from i2i_jax.models.side import check_side_outputs, side_output
 
 
 class UNet(nn.Module):
   """Encoder and decoder of `depth` stages with a skip between equal sizes.
 
-  [B, H, W, C] to ([B, H, W, channels] in [-1, 1], {'features': [the encoder's outputs, largest first]}).
+  [B, H, W, C] to ([B, H, W, channels] in [-1, 1], {'features': [the encoder's outputs, largest first], 'images':
+  [`side_outputs` smaller outputs of the decoder's stages, of half the size, a quarter, ...]}).
   H and W are multiples of 2^depth. depth 8 is the reference's `unet_256`, 7 its `unet_128`.
   """
 
@@ -27,6 +29,7 @@ class UNet(nn.Module):
   dropout_rate: float = 0.5
   upsample: str = 'transpose'
   padding: str = 'zero'
+  side_outputs: int = 0
 
   @property
   def multiple(self) -> int:
@@ -43,6 +46,7 @@ class UNet(nn.Module):
     widths = [min(self.width * 2**i, self.max_width) for i in range(self.depth)]
     use_bias = self.norm != 'batch'  # batch norm's own bias makes it void; so the reference, in every stage
     innermost = self.depth - 1
+    check_side_outputs(self.side_outputs, innermost)
 
     features = []
     for i, width in enumerate(widths):
@@ -53,6 +57,7 @@ class UNet(nn.Module):
         x = Norm(self.norm, running_stats, name=f'down{i}_norm')(x)
       features.append(x)
 
+    images = []
     for i in reversed(range(self.depth)):
       if i < innermost:
         x = jnp.concatenate([features[i], x], axis=-1)
@@ -65,7 +70,9 @@ class UNet(nn.Module):
       # The reference drops out in its "num_downs - 5" middle stages: the 512-wide ones but the innermost.
       if 4 <= i < innermost:
         x = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'up{i}_dropout')(x)
-    return jax.nn.tanh(x), {'features': features}
+      if i <= self.side_outputs:
+        images.insert(0, side_output(x, i, self.channels, self.padding))
+    return jax.nn.tanh(x), {'features': features, 'images': images}
 
 
 def build(config, channels: int) -> UNet:
@@ -78,4 +85,5 @@ def build(config, channels: int) -> UNet:
     dropout_rate=config.dropout,
     upsample=config.upsample,
     padding=config.padding,
+    side_outputs=config.get('side_outputs', 0),
   )
