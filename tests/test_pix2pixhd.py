@@ -116,7 +116,7 @@ def test_a_frozen_part_waits_and_then_begins_as_adam_begins():
     updates, state = tx.update(grad, state, params)
     expected, plain = adam.update(grad['head'], plain)
     np.testing.assert_allclose(updates['head']['w'], expected['w'], rtol=1e-6)
-    # A fresh Adam's first step is its rate along the gradient's sign, whenever it comes; the rate is that of the step.
+    # A fresh Adam's first step is its rate along the gradient's sign, whenever it comes; the rate is the step's.
     if i < 2:
       assert not updates['coarse']['w'].any()
     if i == 2:

@@ -49,7 +49,7 @@ def test_r1_is_half_the_mean_squared_gradient_of_all_logits_of_an_image():
   def disc(x):  # two scales of logits, quadratic in x: the gradient is 2 x w + w
     return [jnp.square(x) * w[None], jnp.einsum('bhwc,hwc->b', x, w)]
 
-  expected = 0.5 * np.mean(np.square(2 * np.asarray(real) * w + w).sum((1, 2, 3)))
+  expected = 0.5 * np.mean(np.square(2 * np.asarray(real) * np.asarray(w) + np.asarray(w)).sum((1, 2, 3)))
   assert float(regularisers.r1(disc, real)) == pytest.approx(expected, rel=1e-5)
 
 
@@ -178,8 +178,8 @@ def test_augmentation_reaches_both_nets_real_and_fake(small, monkeypatch):
   assert not np.allclose(flat(augmented.params['gen']), flat(plain.params['gen']))
   assert not np.allclose(flat(augmented.params['disc']), flat(plain.params['disc']))
   if small.method == 'pix2pix':
-    assert [a is b for a, b in zip(keys[::2], keys[1::2], strict=True)] == [True] * 3
-    assert len({id(k) for k in keys}) == 3
+    assert [a is b for a, b in zip(keys[:6:2], keys[1:6:2], strict=True)] == [True] * 3
+    assert len({id(k) for k in keys[:6]}) == 3
 
 
 # ------------------------------------------------------------------------------------------- in both methods
