@@ -55,6 +55,7 @@ def get_config() -> ConfigDict:
         'layers': 3,  # 3: patches of 70 px; 0: single pixels
         'width': 64,
         'norm': 'batch',
+        'spectral_norm': False,  # divide each kernel by its largest singular value
       },
       'loss': {
         'gan': 'vanilla',  # vanilla, lsgan, hinge, wgan-gp or none (regression)

@@ -19,15 +19,20 @@ class PatchGAN(nn.Module):
   layers: int = 3
   width: int = 64
   norm: str = 'batch'
+  spectral_norm: bool = False  # of every convolution
 
   @nn.compact
   def __call__(self, x, *, running_stats: bool):
     use_bias = self.norm != 'batch'
     features = []
 
+    def conv(name, width, kernel, stride=1, padding=0, use_bias=True):
+      spectral = {'spectral': self.spectral_norm, 'running_stats': running_stats}
+      return Conv(width, kernel, stride, padding, use_bias=use_bias, name=name, **spectral)
+
     def block(x, i, width, kernel, stride, padding):
       first = i == 0
-      x = Conv(width, kernel, stride, padding, use_bias=first or use_bias, name=f'conv{i}')(x)
+      x = conv(f'conv{i}', width, kernel, stride, padding, first or use_bias)(x)
       if not first:
         x = Norm(self.norm, running_stats, name=f'norm{i}')(x)
       x = nn.leaky_relu(x, 0.2)
@@ -37,13 +42,13 @@ class PatchGAN(nn.Module):
     if self.layers == 0:
       x = block(x, 0, self.width, 1, 1, 0)
       x = block(x, 1, self.width * 2, 1, 1, 0)
-      return Conv(1, 1, use_bias=use_bias, name='logits')(x), {'features': features}
+      return conv('logits', 1, 1, use_bias=use_bias)(x), {'features': features}
 
     for i in range(self.layers + 1):
       x = block(x, i, self.width * min(2**i, 8), 4, 2 if i < self.layers else 1, 1)
-    return Conv(1, 4, 1, 1, name='logits')(x), {'features': features}
+    return conv('logits', 1, 4, 1, 1)(x), {'features': features}
 
 
 def build(config, channels: int) -> PatchGAN:
   del channels  # it always puts out one
-  return PatchGAN(config.layers, config.width, config.norm)
+  return PatchGAN(config.layers, config.width, config.norm, config.get('spectral_norm', False))
