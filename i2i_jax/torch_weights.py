@@ -24,9 +24,9 @@ STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 
 # What else a net of ours could be, the nets there are not.
 FIXED = {
-  'unet': {'upsample': 'transpose', 'padding': 'zero'},
-  'resnet': {'upsample': 'transpose', 'downsample': 'stride', 'padding': 'reflect'},
-  'patchgan': {'spectral_norm': False},
+  'unet': {'upsample': 'transpose', 'padding': 'zero', 'attention': ''},
+  'resnet': {'upsample': 'transpose', 'downsample': 'stride', 'padding': 'reflect', 'attention': ''},
+  'patchgan': {'spectral_norm': False, 'attention': ''},
 }
 
 

@@ -6,6 +6,7 @@ use eps 1e-6, and running variances are biased. All arrays are [B, H, W, C].
 
 import itertools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -46,11 +47,12 @@ class Conv(nn.Module):
   use_bias: bool = True
   spectral: bool = False
   running_stats: bool = False  # of the spectral norm
+  kernel_init: Callable = normal_init
 
   @nn.compact
   def __call__(self, x):
     shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-    kernel = self.param('kernel', normal_init, shape, jnp.float32)
+    kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     if self.spectral:
       kernel = spectral_normalise(self, kernel, running_stats=self.running_stats)
     if self.padding_mode == 'zero':
