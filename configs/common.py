@@ -5,8 +5,13 @@ Sizes are (height, width) in pixels, images are in [-1, 1], learning rates are p
 
 import difflib
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
+
+
+def attention() -> FieldReference:
+  """No attention. A field that takes text, 'down3=sagan; skip2=gate', as well as {'down3': 'sagan'}."""
+  return FieldReference('', field_type=object)
 
 
 def get_config() -> ConfigDict:
@@ -49,6 +54,7 @@ def get_config() -> ConfigDict:
         'upsample': 'transpose',  # transpose, nearest or bilinear
         'padding': 'zero',  # zero, reflect or replicate
         'side_outputs': 0,  # smaller images that are put out too, of half the size, a quarter, ...; see loss
+        'attention': attention(),  # blocks of models/attention.py by stage: 'down3=sagan; bottleneck=vit(blocks=2)'
         # unet
         'depth': 8,  # stages; sides must be multiples of 2^depth
         'max_width': 512,
@@ -68,6 +74,8 @@ def get_config() -> ConfigDict:
         'norm': 'batch',
         'padding': 1,  # of its convolutions; pix2pixHD has 2
         'scales': 1,  # 2 to 4: so many discriminators, each for half the size of the one before
+        'spectral_norm': False,  # divide each kernel by its largest singular value
+        'attention': attention(),  # by stage, like 'conv1=sagan'
       },
       'loss': {
         'gan': 'vanilla',  # vanilla, lsgan, hinge, wgan-gp or none (regression)

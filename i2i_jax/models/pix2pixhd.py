@@ -22,7 +22,7 @@ class LocalEnhancer(nn.Module):
 
   The global net sees the image halved `local` times by 3x3 means, and its last features are added to those of an
   enhancer's encoder: a halving, `blocks` residual blocks, a doubling. Enhancer i, counted from the smallest, is
-  half as wide as what it surrounds. H and W are multiples of `multiple`.
+  half as wide as what it surrounds; attention is the global net's alone. H and W are multiples of `multiple`.
   """
 
   channels: int
@@ -70,7 +70,7 @@ class LocalEnhancer(nn.Module):
       y = activate(f'{name}_up', y)
       features.append(y)
     y = Conv(self.channels, 7, 1, 3, self.padding, name='head')(y)
-    return jax.nn.tanh(y), {'features': features, 'images': []}
+    return jax.nn.tanh(y), {**out, 'features': features, 'images': []}
 
 
 def build(config, channels: int) -> nn.Module:

@@ -17,21 +17,22 @@ MOST = 4
 class Pyramid(nn.Module):
   """Each discriminator judges an image half as large as that of the one before, by 3x3 means.
 
-  [B, H, W, C] to ([logits of the full size, of the half, ...], {'features': [a list a scale]}). `discs` are counted
-  from the smallest scale, so that those of a run of fewer scales and smaller images are the first of this one.
+  [B, H, W, C] to ([logits of the full size, of the half, ...], {'features': [a list a scale], 'scales': [all that
+  each puts out]}). `discs` are counted from the smallest scale, so that those of a run of fewer scales and smaller
+  images are the first of this one.
   """
 
   discs: tuple[nn.Module, ...]
 
   @nn.compact
   def __call__(self, x, *, running_stats: bool):
-    logits, features = [], []
+    logits, outs = [], []
     for disc in reversed(self.discs):
       y, out = disc(x, running_stats=running_stats)
       logits.append(y)
-      features.append(out['features'])
+      outs.append(out)
       x = average_pool(x)
-    return logits, {'features': features}
+    return logits, {'features': [out['features'] for out in outs], 'scales': outs}
 
 
 def of_scales(scales: int, make: Callable) -> nn.Module:

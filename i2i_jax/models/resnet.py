@@ -4,10 +4,15 @@ Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversari
 Johnson et al.'s, ECCV 2016); ResnetGenerator in models/networks.py of pytorch-CycleGAN-and-pix2pix.
 """
 
+import functools
+from collections.abc import Mapping
+
 import jax
 from flax import linen as nn
+from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput, choice
+from i2i_jax.models import attention
 from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur
 from i2i_jax.models.side import check_side_outputs, side_output
 
@@ -32,6 +37,7 @@ class ResNet(nn.Module):
   halvings: int = 2
   head: bool = True
   side_outputs: int = 0
+  attention: Mapping = FrozenDict()  # after stem, down0, down1, block0, ..., bottleneck, up0, up1
 
   @property
   def multiple(self) -> int:
@@ -55,12 +61,16 @@ class ResNet(nn.Module):
     def activate(name):
       return lambda x: nn.relu(norm(name)(x))
 
-    features = [activate('stem')(Conv(self.width, 7, 1, 3, self.padding, use_bias, name='stem')(x))]
+    out = {}
+    attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
+
+    x = activate('stem')(Conv(self.width, 7, 1, 3, self.padding, use_bias, name='stem')(x))
+    features = [attend('stem', x)]
     for i in range(self.halvings):
       name = f'down{i}'
       x = Conv(self.width * 2 ** (i + 1), 3, 1 if blurred else 2, 1, use_bias=use_bias, name=name)(features[-1])
       x = activate(name)(x)
-      features.append(blur(x) if blurred else x)
+      features.append(attend(name, blur(x) if blurred else x))
 
     x = features[-1]
     for i in range(self.blocks):
@@ -68,8 +78,9 @@ class ResNet(nn.Module):
       y = activate(f'block{i}_conv0')(y)
       y = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'block{i}_dropout')(y)
       y = Conv(x.shape[-1], 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv1')(y)
-      x = x + norm(f'block{i}_conv1')(y)
+      x = attend(f'block{i}', x + norm(f'block{i}_conv1')(y))
       features.append(x)
+    x = attend('bottleneck', x)
 
     images = []
     for i in range(self.halvings):
@@ -78,14 +89,17 @@ class ResNet(nn.Module):
         images.insert(0, side_output(x, stage, self.channels, self.padding))
       name = f'up{i}'
       up = Upsample(self.width * 2 ** (stage - 1), self.upsample, 3, self.padding, use_bias, name=name)
-      x = activate(name)(up(x))
-    out = {'features': features, 'images': images}
+      x = attend(name, activate(name)(up(x)))
+    out |= {'features': features, 'images': images}
     if not self.head:
       return x, out
     return jax.nn.tanh(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)), out
 
 
 def build(config, channels: int) -> ResNet:
+  halvings = config.get('halvings', 2)
+  downs, ups = ([f'{name}{i}' for i in range(halvings)] for name in ('down', 'up'))
+  stages = ['stem', *downs, *(f'block{i}' for i in range(config.blocks)), 'bottleneck', *ups]
   return ResNet(
     channels,
     blocks=config.blocks,
@@ -95,6 +109,7 @@ def build(config, channels: int) -> ResNet:
     downsample=config.downsample,
     upsample=config.upsample,
     padding=config.padding,
-    halvings=config.get('halvings', 2),
+    halvings=halvings,
     side_outputs=config.get('side_outputs', 0),
+    attention=attention.parse(config.get('attention', ''), stages, 'config.gen.attention'),
   )
