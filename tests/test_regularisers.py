@@ -7,7 +7,7 @@ import optax
 import pytest
 from test_pix2pix import batch_of, flat
 
-from i2i_jax import diffaugment, losses, methods, optim, regularisers
+from i2i_jax import config, diffaugment, losses, methods, optim, regularisers
 from i2i_jax.config import BadInput
 
 
@@ -168,6 +168,7 @@ def test_augmentation_reaches_both_nets_real_and_fake(small, monkeypatch):
     return original(x, policy, rng)
 
   monkeypatch.setattr(methods.importlib.import_module(f'i2i_jax.methods.{small.method}'), 'augment', noted)
+  small.loss.l1 = 0.0  # the generator hears of the augmentation through the discriminator
   small.diffaugment = 'color,translation,cutout'
   step, state = stepper(small)
   augmented, _ = step(state)
@@ -301,3 +302,13 @@ def test_select_lets_only_the_rates_count_move():
   kept = optim.select(jnp.asarray(False), new, old)
   assert (int(kept[0].count), int(kept[1].count)) == (0, 1)
   assert not kept[0].mu['w'].any()
+
+
+def test_the_fields_can_be_set_on_the_command_line():
+  spec = '--config=configs/pix2pix_earth.py:size=64'
+  loaded = config.load([spec, '--config.loss.gradient_penalty=1', '--config.diffaugment=color,cutout'])
+  assert regularisers.penalty_weight(loaded) == 1.0
+  assert loaded.diffaugment == 'color,cutout'
+  assert regularisers.penalty_weight(config.load([spec])) == 0
+  assert regularisers.penalty_weight(config.load([spec, '--config.loss.gan=wgan-gp'])) == 10
+  assert config.from_dict(config.to_dict(config.load([spec]))).loss.gradient_penalty is None
