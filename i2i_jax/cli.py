@@ -27,10 +27,15 @@ def parser(doc: str, module: str) -> argparse.ArgumentParser:
   )
 
 
+def set_up():
+  """What every command does before JAX starts."""
+
+
 def run(main: Callable[[], int | None]):
   """Runs a command and exits: what is the user's to mend is one line, anything else a traceback."""
   for noisy in ('absl', 'orbax', 'jax'):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
+  set_up()
   try:
     code = main() or 0
   except (BadInput, RunFault) as error:

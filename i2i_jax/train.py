@@ -108,10 +108,7 @@ def train(
     def all_finite(tree):
       return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
 
-    @jax.jit(donate_argnums=0, out_shardings=shardings.replicated)
-    def train_step(state, batch, key):
-      return method.train_step(state, batch, jax.random.fold_in(key, state.step))
-
+    train_step = compiled_step(method, shardings)
     predict = {
       direction: evaluate.predictor(method.translate, shardings, config.seed, direction=direction)
       for direction in method.directions
@@ -173,6 +170,16 @@ def train(
     return 128 + stop.signal
   print(f'{workdir}: step {step} of {config.steps}; page: {report.write(workdir)}')
   return 0
+
+
+def compiled_step(method: methods.Method, shardings: mesh.Shardings):
+  """The whole update, (state, batch, key) -> (state, metrics), as one program; the state is given away to it."""
+
+  @jax.jit(donate_argnums=0, out_shardings=shardings.replicated)
+  def train_step(state, batch, key):
+    return method.train_step(state, batch, jax.random.fold_in(key, state.step))
+
+  return train_step
 
 
 def check_counts(config):
