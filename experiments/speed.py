@@ -11,7 +11,9 @@ Each row starts one process for us and one for each variant of PyTorch (as it co
 both), which then take turns, one computing at a time. A ratio is our time by the best variant's in the same round;
 the table has the median of the rounds and, in brackets, the least and the greatest. A variant that is far behind
 after two rounds is left out of the others. Times are wall times; CPU times, over all threads, stand beside them: on a
-busy machine they are the ones to trust. Nothing else should run.
+busy machine they are the ones to trust. Nothing else should run. PyTorch's threads sleep where they wait for one
+another (OMP_WAIT_POLICY=passive); `--torch=channels_last+spin` leaves OpenMP as it comes, which may be a little
+faster on a quiet machine and is many times slower on a busy one.
 
 first step: from its call to its end, so with tracing and compiling; cold with an empty compilation cache, warm in a
   fresh process with what the first has left there. start: imports and initial weights, before it.
@@ -41,6 +43,7 @@ from i2i_jax.config import BadInput, choice
 from i2i_jax.workdir import write_json
 
 VARIANTS = ('eager', 'channels_last', 'compile', 'compile+channels_last')
+SPINNING = tuple(f'{variant}+spin' for variant in VARIANTS)  # on request
 FAR_BEHIND = 1.15  # a variant slower than the best by this, after two rounds, is left out
 
 
@@ -101,7 +104,7 @@ def measure(name: str, options, clock: Clock) -> dict | None:
   for key, worker in workers.items():
     memory[key] = worker.ask('memory')
     result.setdefault('devices', {})[key] = worker.started['device']
-  plain = next((w for k, w in workers.items() if k in ('eager', 'channels_last')), None)
+  plain = next((w for k, w in workers.items() if 'compile' not in k and k != 'ours'), None)
   result['flops'] = plain and plain.ask('flops')['flops']
   for worker in workers.values():
     worker.close()
@@ -194,7 +197,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
   parser.add_argument('--rows', default='', help=f'some of {", ".join(ROWS)}; default: the usual ones')
   parser.add_argument('--rounds', type=int, help='turns of each process; default: 7, 3 with --quick')
   parser.add_argument('--seconds', type=float, default=2.0, help='of a turn, or one step if that is longer')
-  parser.add_argument('--torch', help=f'variants, some of {", ".join(VARIANTS)}, or none; default: all')
+  parser.add_argument(
+    '--torch', help=f'variants, some of {", ".join(VARIANTS)}, each also with +spin, or none; default: the four'
+  )
   parser.add_argument('--quick', action='store_true', help='uncompiled PyTorch only, no second start')
   parser.add_argument('--output', type=Path, default=Path('runs/speed'), help='the folder of the table')
   options = parser.parse_args(argv)
@@ -203,7 +208,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
   if options.rounds < 1 or options.seconds <= 0:
     raise BadInput('--rounds must be at least 1 and --seconds above zero')
   named = (options.torch or ','.join(VARIANTS[:2] if options.quick else VARIANTS)).split(',')
-  options.torch = [] if named == ['none'] else [choice('--torch', v, VARIANTS) for v in named]
+  options.torch = [] if named == ['none'] else [choice('--torch', v, VARIANTS + SPINNING) for v in named]
   return options
 
 

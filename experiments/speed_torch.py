@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments import speed_rows, torch_nets, torch_steps
 
-VARIANTS = ('eager', 'channels_last', 'compile', 'compile+channels_last')
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 
 torch.set_num_threads(os.cpu_count())

@@ -26,6 +26,9 @@ class Worker:
     """`side` is 'jax' or 'torch'; `cache` is the folder of JAX's compilation cache."""
     self.name = f'{side} {variant}'.strip()
     environment = {**os.environ, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}  # a GPU is shared with the other side
+    if 'spin' not in variant:
+      # OpenMP's threads sleep while they wait: spinning ones take the time of whatever else runs.
+      environment.setdefault('OMP_WAIT_POLICY', 'passive')
     if cache:
       environment['JAX_COMPILATION_CACHE_DIR'] = str(cache)
     self.log = open(os.devnull, 'w') if not os.environ.get('SPEED_LOG') else None  # noqa: SIM115 (closed in close)
