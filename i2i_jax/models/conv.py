@@ -136,7 +136,7 @@ def lax_kernel_gradient(x, y, *, stride, padding, size):
 
 
 def fast_convolve(x, kernel, *, stride, padding):
-  (height, width, inputs, outputs), batch = kernel.shape, len(x)
+  (height, width, _, outputs), batch = kernel.shape, len(x)
   rows, cols = (
     (n + sum(pad) - k) // stride + 1 for n, pad, k in zip(x.shape[1:3], padding, kernel.shape[:2], strict=True)
   )
@@ -241,14 +241,13 @@ def interleave(parts, stride: int):
 
 def convolve_blocks(x, kernel, padding, out_size):
   """A convolution of stride BLOCK that puts out BLOCK x BLOCK pixels, stacked in channels, at each position."""
-  height, width, inputs, outputs = kernel.shape
-  shifts = itertools.product(range(BLOCK), repeat=2)
+  height, width, inputs, _ = kernel.shape
   shifted = [
     jnp.pad(kernel, ((i, BLOCK - 1 - i), (j, BLOCK - 1 - j), (0, 0), (0, 0)))
-    for i, j in shifts
-  ]  # fmt: skip
+    for i, j in itertools.product(range(BLOCK), repeat=2)
+  ]
   stacked = jnp.stack(shifted, axis=3).reshape(height + BLOCK - 1, width + BLOCK - 1, inputs, -1)
-  fill = [((before, after + -n % BLOCK)) for (before, after), n in zip(padding, out_size, strict=True)]
+  fill = [(before, after + -n % BLOCK) for (before, after), n in zip(padding, out_size, strict=True)]
   y = lax_convolve(x, stacked, stride=BLOCK, padding=fill)
   parts = jnp.split(y, BLOCK * BLOCK, axis=-1)
   return interleave(parts, BLOCK)[:, : out_size[0], : out_size[1]]
