@@ -167,14 +167,8 @@ def test_a_command_leaves_its_programs_in_the_cache(command, tmp_path, monkeypat
   monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR')
   monkeypatch.delenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS')
   small = ['--config.steps=1', '--config.samples=0', '--config.data.name=fake', '--config.gen.depth=2']
-  small += [
-    f'--workdir={tmp_path / "run"}',
-    '--config.data.crop_size=(16, 16)',
-    '--config.data.load_size=(16, 16)',
-    '--config.disc.layers=1',
-  ]
-  done = command(
-    'i2i_jax.train', '--config=configs/pix2pix_earth.py:runlocal', *small, f'--workdir={tmp_path / "run"}'
-  )
+  small += ['--config.data.crop_size=(16, 16)', '--config.data.load_size=(16, 16)', '--config.disc.layers=1']
+  small += ['--config=configs/pix2pix_earth.py:runlocal', f'--workdir={tmp_path / "run"}']
+  done = command('i2i_jax.train', *small)
   assert done.returncode == 0, done.stderr
   assert any('train_step' in file.name for file in (tmp_path / 'i2i_jax' / 'jax').iterdir())
