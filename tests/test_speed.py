@@ -52,9 +52,9 @@ def test_each_row_is_a_method_that_can_be_built(name):
 
 
 def test_bad_options_are_one_line():
-  with pytest.raises(BadInput, match='did you mean .pix2pix_256'):
+  with pytest.raises(BadInput, match=r'did you mean .pix2pix_256'):
     speed.parse(['--rows=pix2pix_255'])
-  with pytest.raises(BadInput, match='did you mean .channels_last'):
+  with pytest.raises(BadInput, match=r'did you mean .channels_last'):
     speed.parse(['--rows=tiny', '--torch=channel_last'])
 
 
