@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import speed_rows
-from i2i_jax import cli, mesh, methods, train
+from i2i_jax import cli, compiling, mesh, methods, train
 
 cli.set_up()
 
@@ -33,7 +33,7 @@ def task(row: speed_rows.Row, variant: str):
       state, out = compiled(state, batch, key)
 
   else:
-    compiled = jax.jit(method.translate)
+    compiled = compiling.jit(method.translate)
 
     def step():
       nonlocal out
@@ -46,7 +46,7 @@ def task(row: speed_rows.Row, variant: str):
 def matmul(size: int, precision: str):
   """(step, sync) of one product of two square matrices."""
   x = jnp.ones((size, size), precision)
-  compiled, out = jax.jit(jnp.dot), None
+  compiled, out = compiling.jit(jnp.dot), None
 
   def step():
     nonlocal out

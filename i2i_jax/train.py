@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import checkpoint, cli, data, evaluate, mesh, methods, profiling, report
+from i2i_jax import checkpoint, cli, compiling, data, evaluate, mesh, methods, profiling, report
 from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, RunFault, load, to_dict
 from i2i_jax.data import images
@@ -183,11 +183,10 @@ def train(
 def compiled_step(method: methods.Method, shardings: mesh.Shardings):
   """The whole update, (state, batch, key) -> (state, metrics), as one program; the state is given away to it."""
 
-  @jax.jit(donate_argnums=0, out_shardings=shardings.replicated)
   def train_step(state, batch, key):
     return method.train_step(state, batch, jax.random.fold_in(key, state.step))
 
-  return train_step
+  return compiling.jit(train_step, donate_argnums=0, out_shardings=shardings.replicated)
 
 
 def check_counts(config):
