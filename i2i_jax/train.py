@@ -44,7 +44,7 @@ def train(
 ) -> int:
   """Trains up to config.steps, or only up to `stop_at`. Returns 0, or 128 + the signal that stopped it.
 
-  A new run starts from the weights of the run in `init_from`, if one is named.
+  A new run starts from the weights of the run in `init_from`, if one is named; `profile` records a few steps.
   """
   # ---------------------------------------------------------------------------------- check, create nothing
   check_counts(config)
@@ -64,9 +64,9 @@ def train(
     print(f'{workdir} is complete: {done[-1]} of {end} steps done, nothing to train')
     return 0
   start = done[-1] if done else 0
-  if profile and end - start < profiling.STEPS.stop:
+  if profile and end - start < profiling.STEPS[-1]:
     raise BadInput(
-      f'--profile: {end - start} steps are left to do, and it needs {profiling.STEPS.stop}; raise config.steps'
+      f'--profile: {end - start} steps are left to do, and it needs {profiling.STEPS[-1]}; raise config.steps'
     )
   checkpoint.check_room(workdir, shapes, copies=2, fault=BadInput)
 
