@@ -55,6 +55,8 @@ def get_config() -> ConfigDict:
         # resnet
         'blocks': 9,
         'downsample': 'stride',  # stride or blur
+        # ugatit; blocks before the class activation map, and after it
+        'light': False,  # the style from the map's mean, not from each of its pixels
       },
       'disc': {
         'name': 'patchgan',
@@ -69,6 +71,7 @@ def get_config() -> ConfigDict:
         'gan_weight': 1.0,
         'l1': 100.0,
         'gradient_penalty': 10.0,  # weight of wgan-gp's penalty
+        'cam': 1000.0,  # of the classifiers of a generator's class activation maps, where it has attention 'cam'
         # cyclegan
         'cycle_a': 10.0,  # a to b to a
         'cycle_b': 10.0,
@@ -79,6 +82,7 @@ def get_config() -> ConfigDict:
         'disc_lr_ratio': 1.0,  # the discriminator's learning rate by the generator's
         'b1': 0.5,
         'b2': 0.999,
+        'weight_decay': 0.0,  # ugatit: of L2, as a part of the gradient
         'schedule': 'linear',  # linear, cosine, step or constant
         'decay_from': 0.5,  # share of the steps before the rate falls
         'per_epoch': True,  # the rate changes between epochs only

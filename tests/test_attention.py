@@ -1,14 +1,14 @@
 """Attention: blocks against definitions written out in NumPy, their text in a config, and their places in nets."""
 
-import functools
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
-from i2i_jax import methods, models
-from i2i_jax.describe import parameter_count
+from i2i_jax import models
 from i2i_jax.config import BadInput
 from i2i_jax.models import attention
 
@@ -205,7 +205,15 @@ STAGES = {
   'resnet': ['stem', 'down0', 'down1', 'block0', 'bottleneck', 'up0', 'up1'],
   'patchgan': ['conv0', 'conv1', 'conv2'],
 }
-SHRUNK = {'vit': 'vit(blocks=1, heads=1)', 'window': 'window(size=3, heads=1)', 'grid': 'grid(size=3, heads=1)'}
+SHRUNK = {'vit': 'vit(blocks=1, heads={})', 'window': 'window(size=3, heads={})', 'grid': 'grid(size=3, heads={})'}
+
+
+def square(net: str, turn: int) -> dict[str, str]:
+  """A row of a Latin square: over len(SPECS) turns each kind comes to each stage once."""
+  kinds = sorted(SPECS)
+  rows = {stage: kinds[(turn + i) % len(kinds)] for i, stage in enumerate(STAGES[net])}
+  # The U-Net's last stage has the image's 3 channels.
+  return {s: SHRUNK.get(k, k).format(1 if (net, s) == ('unet', 'up0') else 2) for s, k in rows.items()}
 
 
 @pytest.fixture
@@ -226,7 +234,62 @@ def batch_of(config):
   return {k: rng.uniform(-1, 1, (config.batch_size, *config.data.crop_size, 3)).astype(np.float32) for k in 'ab'}
 
 
-@functools.cache
-def split(stages: int, kinds: int) -> list[tuple[int, ...]]:
-  """Latin squares: in run r stage s has kind (r + s) % kinds, so that each kind comes to each stage once."""
-  return [tuple((r + s) % kinds for s in range(stages)) for r in range(kinds)]
+def blocks_of(params) -> dict:
+  return {name.removesuffix('_attention'): p for name, p in params.items() if name.endswith('_attention')}
+
+
+@pytest.mark.parametrize('turn', range(len(SPECS)))
+@pytest.mark.parametrize('net', STAGES)
+def test_every_kind_at_every_stage_trains_and_counts(small, net, turn):
+  """After 5 steps each block changes what passes through it, and its gradients at the net's output are not zero."""
+  where = 'disc' if net == 'patchgan' else 'gen'
+  small[where].name = net
+  small[where].attention = square(net, turn)
+  module = models.build(small[where], 3, where=where)
+  x = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
+  switches = {'running_stats': False} | ({'dropout': False} if where == 'gen' else {})
+
+  def loss(params):
+    passed = {}
+
+    def note(call, args, kwargs, context):
+      y = call(*args, **kwargs)
+      name = context.module.name or ''
+      if name.endswith('_attention') and context.method_name == '__call__':
+        passed[name.removesuffix('_attention')] = jnp.abs(y[0] - args[0]).max()
+      return y
+
+    with nn.intercept_methods(note):
+      y, out = module.apply({'params': params}, x, **switches)
+    errors = [jnp.square(leaf - jnp.cos(jnp.arange(leaf.size).reshape(leaf.shape))) for leaf in jax.tree.leaves(y)]
+    return sum(jnp.mean(e) for e in errors), (passed, out['attention'])
+
+  step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+  params = jax.jit(lambda: module.init(jax.random.key(0), x, **switches)['params'])()
+  for _ in range(6):
+    (value, (passed, maps)), grads = jax.device_get(step(params))
+    assert np.isfinite(value)
+    params = jax.tree.map(lambda p, g: np.float32(p - 1e-2 * np.sign(g)), params, grads)
+
+  assert set(passed) == set(STAGES[net]) == set(blocks_of(grads))
+  assert all(change > 0 for change in passed.values())
+  for path, grad in jax.tree_util.tree_leaves_with_path(blocks_of(grads)):
+    assert np.isfinite(grad).all(), path
+    assert np.abs(grad).max() > 0, path
+  assert all(m.ndim == 3 and m.shape[0] == 2 and np.isfinite(m).all() for m in maps.values())
+
+
+def test_no_attention_is_the_net_as_it_was(small):
+  """Attention adds parameters of its own and touches no other: not even their first values."""
+  for net in ('unet', 'resnet'):
+    small.gen.name = net
+    params = []
+    for spec in ('', 'bottleneck=sagan'):
+      small.gen.attention = spec
+      module = models.build(small.gen, 3, where='gen')
+      x = np.zeros((1, 16, 16, 3), np.float32)
+      switches = {'dropout': False, 'running_stats': False}
+      params.append(jax.jit(lambda m=module, s=switches, x=x: m.init(jax.random.key(0), x, **s))()['params'])
+    plain, attended = params
+    assert set(attended) - set(plain) == {'bottleneck_attention'}
+    jax.tree.map(np.testing.assert_array_equal, plain, {k: attended[k] for k in plain})

@@ -50,11 +50,14 @@ def get(config, steps_per_epoch: int = 1) -> Method:
 
 
 def run(net: nn.Module, params, stats, x, *, rng=None, **switches):
-  """A net's output on x [B, H, W, C], and its running statistics after it; `rng` draws its dropout."""
+  """A net's output on x [B, H, W, C], its intermediates, and its running statistics after it.
+
+  `rng` draws its dropout.
+  """
   rngs = {} if rng is None else {'dropout': rng}
   variables = {'params': params, 'batch_stats': stats}
-  (y, _), changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
-  return y, changed.get('batch_stats', {})
+  (y, out), changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
+  return y, out, changed.get('batch_stats', {})
 
 
 def init_state(variables: dict[str, dict], txs: dict, dtype, config, extra: dict | None = None) -> State:
@@ -84,14 +87,17 @@ def finish_step(state: State, config) -> State:
   return state.replace(step=state.step + 1)
 
 
-def translate_each(net: nn.Module, params, stats, images, rng, config):
-  """Each image by itself, as config.test says: 'batch' statistics are then an image's own, as in the papers."""
+def translate_each(net: nn.Module, params, stats, images, rng, config, want=lambda y, out: y):
+  """Each image by itself, as config.test says: 'batch' statistics are then an image's own, as in the papers.
+
+  `want` picks from a net's output and intermediates.
+  """
   running = config.test.batch_stats == 'running'
 
   def one(image, rng):
     x = image[None].astype(config.precision)
-    y, _ = run(net, params, stats, x, rng=rng, dropout=config.test.dropout, running_stats=running)
-    return y[0]
+    y, out, _ = run(net, params, stats, x, rng=rng, dropout=config.test.dropout, running_stats=running)
+    return jax.tree.map(lambda leaf: leaf[0], want(y, out))
 
   return jax.vmap(one)(images, jax.random.split(rng, len(images)))
 

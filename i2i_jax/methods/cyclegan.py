@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from i2i_jax import losses, models, optim, pool
 from i2i_jax.config import BadInput
 from i2i_jax.methods import Method, finish_step, init_state, run, translate_each, update, with_extra
+from i2i_jax.models import attention
 
 
 def create(config, steps_per_epoch: int) -> Method:
@@ -21,11 +22,16 @@ def create(config, steps_per_epoch: int) -> Method:
   if gan is None:
     raise BadInput("config.loss.gan = 'none': CycleGAN has nothing to learn from without an objective, like lsgan")
   channels = {'a': config.data.channels_a, 'b': config.data.channels_b}
+  gens = {d: models.build(config.gen, channels[d[1]], where='gen') for d in ('ab', 'ba')}
+  with_cam = config.loss.get('cam', 0.0) > 0 and attention.has_cam(gens['ab'])
+  if with_cam and channels['a'] != channels['b']:
+    raise BadInput(
+      'config.loss.cam: it takes targets through the generator too, for which a and b need equal channels'
+    )
   if config.loss.identity and channels['a'] != channels['b']:
     raise BadInput('config.loss.identity: an identity loss needs a and b of equal channels; set it to 0')
   dtype = jnp.dtype(config.precision)
 
-  gens = {d: models.build(config.gen, channels[d[1]], where='gen') for d in ('ab', 'ba')}
   disc = models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gens[d], channels[d[0]]) for d in gens} | {f'disc_{x}': (disc, channels[x]) for x in channels}
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
@@ -56,10 +62,10 @@ def create(config, steps_per_epoch: int) -> Method:
 
     def loss_fn(params):
       stats = jax.tree.map(lambda x: x, state.extra['batch_stats'])  # a copy, to be rebound call by call
-      count = iter(range(6))
+      count, cams = iter(range(6)), {'ab': [], 'ba': []}
 
       def translate(direction, x):
-        y, stats['gen'][direction] = run(
+        y, out, stats['gen'][direction] = run(
           gens[direction],
           params[direction],
           stats['gen'][direction],
@@ -68,10 +74,11 @@ def create(config, steps_per_epoch: int) -> Method:
           dropout=True,
           running_stats=False,
         )
+        cams[direction].append(out.get('cam'))
         return y
 
       def fool(which, x):
-        logits, stats['disc'][which] = run(disc, fixed[which], stats['disc'][which], x, running_stats=False)
+        logits, _, stats['disc'][which] = run(disc, fixed[which], stats['disc'][which], x, running_stats=False)
         return gan.gen(logits)
 
       fake_b = translate('ab', a)
@@ -84,10 +91,12 @@ def create(config, steps_per_epoch: int) -> Method:
         'loss/cycle_a': config.loss.cycle_a * losses.l1(cycle_a, a),
         'loss/cycle_b': config.loss.cycle_b * losses.l1(cycle_b, b),
       }
-      if config.loss.identity:
-        weight = config.loss.identity
-        parts['loss/identity_a'] = weight * config.loss.cycle_a * losses.l1(translate('ba', a), a)
-        parts['loss/identity_b'] = weight * config.loss.cycle_b * losses.l1(translate('ab', b), b)
+      if config.loss.identity or with_cam:
+        weight, same_a, same_b = config.loss.identity, translate('ba', a), translate('ab', b)
+        parts['loss/identity_a'] = weight * config.loss.cycle_a * losses.l1(same_a, a)
+        parts['loss/identity_b'] = weight * config.loss.cycle_b * losses.l1(same_b, b)
+      if with_cam:  # of a direction's calls the first is on its source, the last on its target
+        parts |= {f'loss/cam_{d}': config.loss.cam * losses.cam(cams[d][0], cams[d][-1]) for d in cams}
       loss = sum(parts.values())
       return loss, (stats, {'a': fake_a, 'b': fake_b}, parts | {'loss/gen': loss})
 
@@ -101,7 +110,7 @@ def create(config, steps_per_epoch: int) -> Method:
       stats, metrics = jax.tree.map(lambda x: x, state.extra['batch_stats']), {}
 
       def judge(which, x):
-        logits, stats['disc'][which] = run(disc, params[which], stats['disc'][which], x, running_stats=False)
+        logits, _, stats['disc'][which] = run(disc, params[which], stats['disc'][which], x, running_stats=False)
         return logits
 
       for i, which in enumerate(reals):
@@ -118,8 +127,8 @@ def create(config, steps_per_epoch: int) -> Method:
           loss += config.loss.gradient_penalty * penalty
           metrics[f'loss/gradient_penalty_{which}'] = penalty
         metrics[f'loss/disc_{which}'] = loss
-        metrics[f'disc/real_{which}'] = jnp.mean(real_logits)
-        metrics[f'disc/fake_{which}'] = jnp.mean(fake_logits)
+        metrics[f'disc/real_{which}'] = losses.mean_logit(real_logits)
+        metrics[f'disc/fake_{which}'] = losses.mean_logit(fake_logits)
       return sum(metrics[f'loss/disc_{which}'] for which in reals), (stats, metrics)
 
     state, (stats, metrics) = update(state, txs, 'disc', loss_fn)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from i2i_jax import losses, models, optim
+from i2i_jax.config import BadInput
 from i2i_jax.methods import (
   Method,
   apply_grads,
@@ -22,6 +23,7 @@ from i2i_jax.methods import (
   update,
   with_extra,
 )
+from i2i_jax.models import attention
 
 
 def create(config, steps_per_epoch: int) -> Method:
@@ -32,6 +34,11 @@ def create(config, steps_per_epoch: int) -> Method:
   channels_a, channels_b = config.data.channels_a, config.data.channels_b
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
   gen = models.build(config.gen, channels_b, where='gen')
+  with_cam = config.loss.get('cam', 0.0) > 0 and attention.has_cam(gen)
+  if with_cam and channels_a != channels_b:
+    raise BadInput(
+      'config.loss.cam: it takes targets through the generator too, for which a and b need equal channels'
+    )
   nets, txs = {'gen': (gen, channels_a)}, {'gen': optim.adam(config.optim, rate)}
   if adversarial:
     disc = models.build(config.disc, 1, where='disc')
@@ -40,7 +47,8 @@ def create(config, steps_per_epoch: int) -> Method:
 
   def judge(params, stats, a, b):
     """Logits of the pair (a, b), and the updated running statistics."""
-    return run(disc, params, stats, jnp.concatenate([a, b], axis=-1), running_stats=False)
+    logits, _, stats = run(disc, params, stats, jnp.concatenate([a, b], axis=-1), running_stats=False)
+    return logits, stats
 
   def init(rng, batch):
     """A fresh State; `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C']}, of which only shapes count."""
@@ -56,7 +64,7 @@ def create(config, steps_per_epoch: int) -> Method:
       fake_logits, stats = judge(params, state.extra['batch_stats']['disc'], a, fake_b)
       real_logits, stats = judge(params, stats, a, b)
       loss = 0.5 * gan.disc(real_logits, fake_logits)
-      metrics = {'disc/real': jnp.mean(real_logits), 'disc/fake': jnp.mean(fake_logits)}
+      metrics = {'disc/real': losses.mean_logit(real_logits), 'disc/fake': losses.mean_logit(fake_logits)}
       if config.loss.gan == 'wgan-gp':
         penalty = losses.gradient_penalty(
           lambda ab: run(disc, params, stats, ab, running_stats=False)[0],
@@ -79,24 +87,33 @@ def create(config, steps_per_epoch: int) -> Method:
 
     def generate(params):
       stats = state.extra['batch_stats']['gen']
-      return run(gen, params, stats, a, rng=dropout_rng, dropout=True, running_stats=False)
+      y, out, stats = run(gen, params, stats, a, rng=dropout_rng, dropout=True, running_stats=False)
+      if not with_cam:
+        return (y, ()), stats
+      _, of_b, stats = run(gen, params, stats, b, rng=dropout_rng, dropout=True, running_stats=False)
+      return (y, (out['cam'], of_b['cam'])), stats
 
-    fake_b, pull_back, stats = jax.vjp(generate, state.params['gen'], has_aux=True)
+    made, pull_back, stats = jax.vjp(generate, state.params['gen'], has_aux=True)
+    fake_b = made[0]
     state = with_stats(state, 'gen', stats)
     if adversarial:
       state, disc_metrics = disc_step(state, a, b, fake_b, penalty_rng)
       metrics |= disc_metrics
 
-    def gen_loss(fake_b):
+    def gen_loss(made):
+      fake_b, cams = made
       l1 = losses.l1(fake_b, b)
       loss, stats, aux = config.loss.l1 * l1, {}, {'loss/l1': l1}
       if adversarial:
         logits, stats = judge(state.params['disc'], state.extra['batch_stats']['disc'], a, fake_b)
         aux['loss/gan'] = gan.gen(logits)
         loss += config.loss.gan_weight * aux['loss/gan']
+      if with_cam:
+        aux['loss/cam'] = losses.cam(*cams)
+        loss += config.loss.cam * aux['loss/cam']
       return loss, (stats, aux | {'loss/gen': loss})
 
-    grad, (stats, aux) = jax.grad(gen_loss, has_aux=True)(fake_b)
+    grad, (stats, aux) = jax.grad(gen_loss, has_aux=True)(made)
     if adversarial:
       state = with_stats(state, 'disc', stats)
     state = apply_grads(state, txs, 'gen', pull_back(grad)[0])

@@ -365,3 +365,8 @@ def apply(blocks: dict, out: dict, stage: str, x, signal=None, *, running_stats:
     if kind in found:
       out.setdefault(key, {})[stage] = found[kind]
   return y.astype(x.dtype)
+
+
+def has_cam(net: nn.Module) -> bool:
+  """Whether a net puts out class activation maps' logits, for which there is a loss."""
+  return any(part.func is CAM for part in getattr(net, 'attention', {}).values())
