@@ -5,11 +5,13 @@ Image-to-Image Translation, ICLR 2020; networks.py of znxlwm/UGATIT-pytorch. All
 but for the convolutions' biases, which start from zero.
 """
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput
 from i2i_jax.models.attention import CAM, fan_in, linear
@@ -65,6 +67,7 @@ class Generator(nn.Module):
   light: bool = False
 
   multiple = 4
+  attention = FrozenDict({'bottleneck': functools.partial(CAM)})
 
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
