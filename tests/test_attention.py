@@ -275,7 +275,7 @@ def test_every_kind_at_every_stage_trains_and_counts(small, net, turn):
   for _ in range(6):
     (value, (passed, maps)), grads = jax.device_get(step(params))
     assert np.isfinite(value)
-    params = jax.tree.map(lambda p, g: np.float32(p - 1e-2 * np.sign(g)), params, grads)
+    params = jax.tree.map(lambda p, g: np.float32(p - 2e-3 * np.sign(g)), params, grads)
 
   assert set(passed) == set(STAGES[net]) == set(blocks_of(grads))
   assert all(change > 0 for change in passed.values())

@@ -24,7 +24,7 @@ from flax import linen as nn
 from i2i_jax.config import BadInput, choice
 from i2i_jax.models.layers import Conv, per_channel, spectral_normalise
 
-SMALLEST = 4  # channels of a bottleneck: a single ReLU may be dead from the start
+SMALLEST = 8  # channels of a bottleneck: fewer ReLUs may all be dead from the start
 
 
 class SAGAN(nn.Module):
