@@ -398,7 +398,8 @@ def test_a_run_with_attention_resumes_and_shows_its_maps(small, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, straight.state, twice.state)
   notes = json.loads((tmp_path / 'twice' / 'run.json').read_text())
   assert notes['attention'] == ['input', 'output', 'bottleneck', 'skip0']  # squeeze-and-excitation has no map
-  assert len(list((tmp_path / 'twice' / 'attention').glob('step_*.png'))) == 2
+  drawn = {p.name for p in (tmp_path / 'twice' / 'attention').iterdir()}
+  assert drawn >= {'step_00000002.png', 'step_00000004.png'}
   assert 'Where it looks' in (tmp_path / 'twice' / 'report.html').read_text()
   picture = images.read(attention_maps.draw(tmp_path / 'twice', 'val', count=2))
   assert picture.shape == (2 * 16 + 2, 4 * 16 + 3 * 2, 3)
