@@ -87,14 +87,17 @@ def finish_step(state: State, config) -> State:
   return state.replace(step=state.step + 1)
 
 
-def translate_each(net: nn.Module, params, stats, images, rng, config):
-  """Each image by itself, as config.test says: 'batch' statistics are then an image's own, as in the papers."""
+def translate_each(net: nn.Module, params, stats, images, rng, config, want=lambda y, out: y):
+  """Each image by itself, as config.test says: 'batch' statistics are then an image's own, as in the papers.
+
+  `want` picks from a net's output and intermediates.
+  """
   running = config.test.batch_stats == 'running'
 
   def one(image, rng):
     x = image[None].astype(config.precision)
-    y, _, _ = run(net, params, stats, x, rng=rng, dropout=config.test.dropout, running_stats=running)
-    return y[0]
+    y, out, _ = run(net, params, stats, x, rng=rng, dropout=config.test.dropout, running_stats=running)
+    return jax.tree.map(lambda leaf: leaf[0], want(y, out))
 
   return jax.vmap(one)(images, jax.random.split(rng, len(images)))
 

@@ -17,6 +17,7 @@ from i2i_jax import losses, models, optim, pool, regularisers
 from i2i_jax.config import BadInput, choice
 from i2i_jax.diffaugment import augment
 from i2i_jax.methods import Method, finish_step, init_state, run, translate_each, update, with_extra
+from i2i_jax.models import attention
 
 PAIRED = ('feature_matching', 'laplacian', 'ms_ssim', 'side_outputs')  # losses against a partner
 
@@ -26,6 +27,12 @@ def create(config, steps_per_epoch: int) -> Method:
   if gan is None:
     raise BadInput("config.loss.gan = 'none': CycleGAN has nothing to learn from without an objective, like lsgan")
   channels = {'a': config.data.channels_a, 'b': config.data.channels_b}
+  gens = {d: models.build(config.gen, channels[d[1]], where='gen') for d in ('ab', 'ba')}
+  with_cam = config.loss.get('cam', 0.0) > 0 and attention.has_cam(gens['ab'])
+  if with_cam and channels['a'] != channels['b']:
+    raise BadInput(
+      'config.loss.cam: it takes targets through the generator too, for which a and b need equal channels'
+    )
   if config.loss.identity and channels['a'] != channels['b']:
     raise BadInput('config.loss.identity: an identity loss needs a and b of equal channels; set it to 0')
   choice('config.order', config.order, ('paper', 'gen_first'))
@@ -37,7 +44,6 @@ def create(config, steps_per_epoch: int) -> Method:
   regularisers.check(config)
   dtype = jnp.dtype(config.precision)
 
-  gens = {d: models.build(config.gen, channels[d[1]], where='gen') for d in ('ab', 'ba')}
   disc = models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gens[d], channels[d[0]]) for d in gens} | {f'disc_{x}': (disc, channels[x]) for x in channels}
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
@@ -68,10 +74,10 @@ def create(config, steps_per_epoch: int) -> Method:
 
     def loss_fn(params):
       stats = jax.tree.map(lambda x: x, state.extra['batch_stats'])  # a copy, to be rebound call by call
-      count = itertools.count()
+      count, cams = itertools.count(), {'ab': [], 'ba': []}
 
       def translate(direction, x):
-        y, _, stats['gen'][direction] = run(
+        y, out, stats['gen'][direction] = run(
           gens[direction],
           params[direction],
           stats['gen'][direction],
@@ -80,6 +86,7 @@ def create(config, steps_per_epoch: int) -> Method:
           dropout=True,
           running_stats=False,
         )
+        cams[direction].append(out.get('cam'))
         return y
 
       def fool(which, x):
@@ -97,10 +104,12 @@ def create(config, steps_per_epoch: int) -> Method:
         'loss/cycle_a': config.loss.cycle_a * losses.l1(cycle_a, a),
         'loss/cycle_b': config.loss.cycle_b * losses.l1(cycle_b, b),
       }
-      if config.loss.identity:
-        weight = config.loss.identity
-        parts['loss/identity_a'] = weight * config.loss.cycle_a * losses.l1(translate('ba', a), a)
-        parts['loss/identity_b'] = weight * config.loss.cycle_b * losses.l1(translate('ab', b), b)
+      if config.loss.identity or with_cam:
+        weight, same_a, same_b = config.loss.identity, translate('ba', a), translate('ab', b)
+        parts['loss/identity_a'] = weight * config.loss.cycle_a * losses.l1(same_a, a)
+        parts['loss/identity_b'] = weight * config.loss.cycle_b * losses.l1(same_b, b)
+      if with_cam:  # of a direction's calls the first is on its source, the last on its target
+        parts |= {f'loss/cam_{d}': config.loss.cam * losses.cam(cams[d][0], cams[d][-1]) for d in cams}
       loss = sum(parts.values())
       return loss, (stats, {'a': fake_a, 'b': fake_b}, parts | {'loss/gen': loss})
 

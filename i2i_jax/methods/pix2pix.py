@@ -25,6 +25,7 @@ from i2i_jax.methods import (
   update,
   with_extra,
 )
+from i2i_jax.models import attention
 
 
 def create(config, steps_per_epoch: int) -> Method:
@@ -40,6 +41,11 @@ def create(config, steps_per_epoch: int) -> Method:
   channels_a, channels_b = config.data.channels_a, config.data.channels_b
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
   gen = models.build(config.gen, channels_b, where='gen')
+  with_cam = config.loss.get('cam', 0.0) > 0 and attention.has_cam(gen)
+  if with_cam and channels_a != channels_b:
+    raise BadInput(
+      'config.loss.cam: it takes targets through the generator too, for which a and b need equal channels'
+    )
   nets, txs = {'gen': (gen, channels_a)}, {'gen': optim.generators(config, rate)}
   if adversarial:
     disc = models.build(config.disc, 1, where='disc')
@@ -92,7 +98,7 @@ def create(config, steps_per_epoch: int) -> Method:
     """One update of the generator; `pull_back` takes gradients of its `outputs` to its weights."""
 
     def loss_fn(outputs):
-      fake_b, images = outputs
+      fake_b, images, cams = outputs
       l1 = losses.l1(fake_b, b)
       loss, stats, metrics = config.loss.l1 * l1, {}, {'loss/l1': l1}
       if adversarial:
@@ -107,6 +113,9 @@ def create(config, steps_per_epoch: int) -> Method:
           loss += config.loss.feature_matching * matching
       more, parts = multiscale.reconstruction(config.loss, fake_b, b, images)
       loss += more
+      if with_cam:
+        parts['loss/cam'] = losses.cam(*cams)
+        loss += config.loss.cam * parts['loss/cam']
       return loss, (stats, metrics | parts | {'loss/gen': loss})
 
     grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(outputs)
@@ -125,7 +134,10 @@ def create(config, steps_per_epoch: int) -> Method:
     def generate(params):
       stats = state.extra['batch_stats']['gen']
       y, out, stats = run(gen, params, stats, a, rng=dropout_rng, dropout=True, running_stats=False)
-      return (y, out['images']), stats
+      if not with_cam:
+        return (y, out.get('images', []), ()), stats
+      _, of_b, stats = run(gen, params, stats, b, rng=dropout_rng, dropout=True, running_stats=False)
+      return (y, out.get('images', []), (out['cam'], of_b['cam'])), stats
 
     outputs, pull_back, stats = jax.vjp(generate, state.params['gen'], has_aux=True)
     state = with_stats(state, 'gen', stats)

@@ -57,19 +57,24 @@ class UNet(nn.Module):
     features, out = [], {}
     attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
     for i, width in enumerate(widths):
-      if i > 0:
+      if i > 0 and f'down{i - 1}' not in self.attention:
         x = nn.leaky_relu(x, 0.2)
       x = Conv(width, 4, 2, 1, self.padding, use_bias, name=f'down{i}')(x)
       if 0 < i < innermost:
         x = Norm(self.norm, running_stats, name=f'down{i}_norm')(x)
-      x = attend(f'down{i}', x)
+      if f'down{i}' in self.attention:
+        # Activated first: behind an instance norm the means that some blocks look at would all be zero.
+        x = attend(f'down{i}', x if i == innermost else nn.leaky_relu(x, 0.2))
       features.append(x)
 
     x = attend('bottleneck', x)
     images = []
     for i in reversed(range(self.depth)):
       if i < innermost:
-        x = jnp.concatenate([attend(f'skip{i}', features[i], x), x], axis=-1)
+        skip = features[i]
+        if f'skip{i}' in self.attention:
+          skip = attend(f'skip{i}', nn.relu(skip), nn.relu(x))
+        x = jnp.concatenate([skip, x], axis=-1)
       x = nn.relu(x)
       if i == 0:
         x = attend('up0', Upsample(self.channels, self.upsample, 4, self.padding, name='up0')(x))
@@ -79,7 +84,8 @@ class UNet(nn.Module):
       # The reference drops out in its "num_downs - 5" middle stages: the 512-wide ones but the innermost.
       if 4 <= i < innermost:
         x = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'up{i}_dropout')(x)
-      x = attend(f'up{i}', x)
+      if f'up{i}' in self.attention:
+        x = attend(f'up{i}', nn.relu(x))
       if i <= self.side_outputs:
         images.insert(0, side_output(x, i, self.channels, self.padding))
     return jax.nn.tanh(x), {'features': features, 'images': images, **out}
