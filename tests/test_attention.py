@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -403,6 +404,21 @@ def test_a_run_with_attention_resumes_and_shows_its_maps(small, tmp_path):
   assert 'Where it looks' in (tmp_path / 'twice' / 'report.html').read_text()
   picture = images.read(attention_maps.draw(tmp_path / 'twice', 'val', count=2))
   assert picture.shape == (2 * 16 + 2, 4 * 16 + 3 * 2, 3)
+
+
+def test_the_readmes_new_kind_works_as_it_stands(small, monkeypatch):
+  """One class pasted into models/attention.py, and the argument that the README gives."""
+  text = (Path(__file__).parent.parent / 'README.md').read_text()
+  lines = text.split('```diff\n')[1].split('```')[0].splitlines()
+  spec = re.search(r'attention="(up2=brightness.*?)"', text)[1]
+  monkeypatch.setitem(vars(attention), 'Brightness', None)  # taken away again afterwards
+  exec('\n'.join(line[1:] for line in lines if line.startswith('+')), vars(attention))
+  small.gen.update({'depth': 3, 'attention': spec})
+  net, x = models.build(small.gen, 3, where='gen'), jnp.ones((1, 16, 16, 3))
+  init = lambda x: net.init_with_output(jax.random.key(0), x, dropout=False, running_stats=False)  # noqa: E731
+  (_, out), variables = jax.eval_shape(init, x)
+  assert out['attention']['up2'].shape == (1, 4, 4)
+  assert list(variables['params']['up2_attention']) == ['share']
 
 
 def test_an_overlay_is_yellow_where_most_is_seen():

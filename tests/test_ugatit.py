@@ -161,3 +161,12 @@ def test_what_it_cannot_do_is_said(tiny_ugatit):
     config[section][field] = value
     with pytest.raises(BadInput, match=message):
       methods.get(config)
+
+
+def test_the_full_generator_refuses_another_size(tiny_ugatit):
+  tiny_ugatit.gen.light = False
+  gen = models.build(tiny_ugatit.gen, 3, where='gen')
+  switches = {'dropout': False, 'running_stats': False}
+  params = jax.eval_shape(lambda: gen.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), **switches))
+  with pytest.raises(BadInput, match='of no other'):
+    jax.eval_shape(lambda p: gen.apply(p, jnp.zeros((1, 20, 16, 3)), **switches), params)

@@ -82,20 +82,22 @@ class Generator(nn.Module):
       padding = kernel // 2
       return Conv(features, kernel, stride, padding, 'reflect', use_bias=False, kernel_init=fan_in, name=name)(x)
 
-    def normed(x):
-      return Norm('instance')(x)
+    def normed(x, name, *shape):
+      return Norm('instance', name=f'{name}_norm')(conv(x, name, *shape))
 
-    features = [nn.relu(normed(conv(x, 'stem', self.width, 7)))]
+    features = [nn.relu(normed(x, 'stem', self.width, 7))]
     for i in range(2):
-      features.append(nn.relu(normed(conv(features[-1], f'down{i}', self.width * 2 ** (i + 1), 3, 2))))
+      features.append(nn.relu(normed(features[-1], f'down{i}', self.width * 2 ** (i + 1), 3, 2)))
     x = features[-1]
     for i in range(self.blocks):
-      y = nn.relu(normed(conv(x, f'block{i}_conv0', wide)))
-      x = x + normed(conv(y, f'block{i}_conv1', wide))
+      y = nn.relu(normed(x, f'block{i}_conv0', wide))
+      x = x + normed(y, f'block{i}_conv1', wide)
       features.append(x)
 
     x, found = CAM(name='cam')(x, running_stats=running_stats)
     style = x.mean((1, 2)) if self.light else x.reshape(len(x), -1)
+    if not self.is_initializing() and style.shape[-1] != len(self.variables['params']['style0']['kernel']):
+      raise BadInput('config.gen.light = False: the net takes images of the size it was trained at, and of no other')
     for i in range(2):
       style = nn.relu(linear(f'style{i}', style, wide, use_bias=False))
     style = tuple(linear(name, style, wide, use_bias=False) for name in ('gamma', 'beta'))
