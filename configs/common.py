@@ -22,7 +22,8 @@ def get_config() -> ConfigDict:
       'seed': 0,
       'steps': 10_000,  # updates in the whole run
       'batch_size': 1,  # over all devices
-      'precision': 'float32',  # or float64
+      'precision': 'float32',  # or float64, or bfloat16: nets then compute in it; weights and losses stay in float32
+      'remat': False,  # activations are computed again in the backward pass: less memory, more time
       'pool': 50,  # cyclegan: fakes that are kept for each discriminator; 0: none
       'ema': 0.0,  # decay of an average of the generator's weights, which then translates; 0: none
       'order': 'paper',  # whose update is first: disc_first or gen_first; as in the method's own paper

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from i2i_jax import losses, models, optim, pool, regularisers
 from i2i_jax.config import BadInput, choice
 from i2i_jax.diffaugment import augment
-from i2i_jax.methods import Method, finish_step, init_state, run, translate_each, update, with_extra
+from i2i_jax.methods import Method, finish_step, init_state, runner, storage, translate_each, update, with_extra
 from i2i_jax.models import attention
 
 PAIRED = ('feature_matching', 'laplacian', 'ms_ssim', 'side_outputs')  # losses against a partner
@@ -42,7 +42,7 @@ def create(config, steps_per_epoch: int) -> Method:
   if config.grow and config.pool:
     raise BadInput(f'config.pool = {config.pool}: a pool holds images of one size, and config.grow changes it; set 0')
   regularisers.check(config)
-  dtype = jnp.dtype(config.precision)
+  dtype, run = storage(config.precision), runner(config)
 
   disc = models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gens[d], channels[d[0]]) for d in gens} | {f'disc_{x}': (disc, channels[x]) for x in channels}

@@ -20,7 +20,8 @@ from i2i_jax.methods import (
   apply_grads,
   finish_step,
   init_state,
-  run,
+  runner,
+  storage,
   translate_each,
   update,
   with_extra,
@@ -36,7 +37,7 @@ def create(config, steps_per_epoch: int) -> Method:
     raise BadInput("config.loss.feature_matching: with config.loss.gan = 'none' no net has features; set it to 0")
   regularisers.check(config)
   multiscale.check(config)
-  dtype = jnp.dtype(config.precision)
+  dtype, run = storage(config.precision), runner(config)
 
   channels_a, channels_b = config.data.channels_a, config.data.channels_b
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)

@@ -14,7 +14,7 @@ import optax
 
 from i2i_jax import losses, models, optim
 from i2i_jax.config import BadInput
-from i2i_jax.methods import Method, finish_step, init_state, run, translate_each, update, with_extra
+from i2i_jax.methods import Method, finish_step, init_state, runner, storage, translate_each, update, with_extra
 from i2i_jax.models.ugatit import clip_rho
 
 
@@ -27,7 +27,7 @@ def create(config, steps_per_epoch: int) -> Method:
   channels = {'a': config.data.channels_a, 'b': config.data.channels_b}
   if channels['a'] != channels['b']:
     raise BadInput('config.data: ugatit takes targets through its generators, for which a and b need equal channels')
-  dtype = jnp.dtype(config.precision)
+  dtype, run = storage(config.precision), runner(config)
 
   gen, disc = models.build(config.gen, channels['b'], where='gen'), models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gen, channels[d[0]]) for d in ('ab', 'ba')} | {f'disc_{x}': (disc, channels[x]) for x in 'ab'}

@@ -15,7 +15,8 @@ from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput
 from i2i_jax.models.attention import CAM, fan_in, linear
-from i2i_jax.models.layers import Conv, Norm, per_channel
+from i2i_jax.models.layers import Conv, Norm, per_channel, to_image
+from i2i_jax.models.remat import stage
 
 
 class LIN(nn.Module):
@@ -109,7 +110,7 @@ class Generator(nn.Module):
       x = nn.relu(LIN(name=f'up{i}_norm')(conv(x, f'up{i}', self.width * 2 ** (1 - i))))
     x = conv(x, 'head', self.channels, 7)
     out = {'attention': {'bottleneck': found['map']}, 'cam': {'bottleneck': found['logits']}}
-    return nn.tanh(x), {'features': features, **out}
+    return to_image(x), {'features': features, **out}
 
 
 class Discriminators(nn.Module):
