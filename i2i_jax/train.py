@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import checkpoint, cli, compiling, data, evaluate, grow, mesh, methods, profiling, report
+from i2i_jax import attention_maps, checkpoint, cli, compiling, data, evaluate, grow, mesh, methods, profiling, report
 from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, RunFault, load, to_dict
 from i2i_jax.data import images
@@ -120,6 +120,7 @@ def train(
       direction: evaluate.predictor(method.translate, shardings, config.seed, direction=direction)
       for direction in method.directions
     }
+    view = attention_maps.viewer(method, config)
     writer = Writer(workdir, step=start, steps=config.steps, batch_size=config.batch_size)
 
     def validate(step):
@@ -133,6 +134,10 @@ def train(
         batch = next(data.eval_batches(val_data, config, config.samples, limit=config.samples))
         columns = evaluate.sample_columns({d: functools.partial(p, state) for d, p in predict.items()}, batch)
         writer.grid(step, [[images.to_uint8(x) for x in row] for row in zip(*columns.values(), strict=True)])
+        if view:
+          pictures, names = attention_maps.rows(view, state, batch['a'])
+          writer.grid(step, pictures, 'attention')
+          folder.note(workdir, attention=names)
 
     def log(step, metrics):
       values = {name: float(value) for name, value in jax.device_get(metrics).items()}

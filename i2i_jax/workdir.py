@@ -95,6 +95,11 @@ def note_start(workdir: Path, config, *, command: str, data: dict, columns: list
   )
 
 
+def note(workdir: Path, **notes):
+  """Adds to run.json."""
+  write_json(workdir / 'run.json', {**read_notes(workdir), **notes})
+
+
 def note_time(workdir: Path, seconds: float):
   """Adds to the time that run.json says was spent training, over all its sessions."""
   notes = read_notes(workdir)

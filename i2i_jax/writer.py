@@ -51,13 +51,13 @@ class Writer:
       print(self.bar, file=sys.stderr, flush=True)
       self.printed = time.monotonic()
 
-  def grid(self, step: int, rows):
+  def grid(self, step: int, rows, name: str = 'samples'):
     """Saves rows of uint8 images as samples/step_00000100.png."""
     picture = images.grid(rows)
-    folder = self.workdir / 'samples'
+    folder = self.workdir / name
     folder.mkdir(exist_ok=True)
     images.write_png(folder / f'step_{step:08d}.png', picture)
-    self.board.add_image('samples', picture, step, dataformats='HWC')
+    self.board.add_image(name, picture, step, dataformats='HWC')
 
   def close(self):
     self.bar.close()

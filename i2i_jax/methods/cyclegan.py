@@ -16,7 +16,18 @@ import jax.numpy as jnp
 from i2i_jax import losses, models, optim, pool, regularisers
 from i2i_jax.config import BadInput, choice
 from i2i_jax.diffaugment import augment
-from i2i_jax.methods import Method, finish_step, init_state, run, run_each, translate_each, update, with_extra
+from i2i_jax.methods import (
+  Method,
+  finish_step,
+  init_state,
+  run_each,
+  runner,
+  storage,
+  translate_each,
+  update,
+  with_extra,
+)
+from i2i_jax.models import attention
 
 PAIRED = ('feature_matching', 'laplacian', 'ms_ssim', 'side_outputs')  # losses against a partner
 
@@ -26,6 +37,12 @@ def create(config, steps_per_epoch: int) -> Method:
   if gan is None:
     raise BadInput("config.loss.gan = 'none': CycleGAN has nothing to learn from without an objective, like lsgan")
   channels = {'a': config.data.channels_a, 'b': config.data.channels_b}
+  gens = {d: models.build(config.gen, channels[d[1]], where='gen') for d in ('ab', 'ba')}
+  with_cam = config.loss.get('cam', 0.0) > 0 and attention.has_cam(gens['ab'])
+  if with_cam and channels['a'] != channels['b']:
+    raise BadInput(
+      'config.loss.cam: it takes targets through the generator too, for which a and b need equal channels'
+    )
   if config.loss.identity and channels['a'] != channels['b']:
     raise BadInput('config.loss.identity: an identity loss needs a and b of equal channels; set it to 0')
   choice('config.order', config.order, ('paper', 'gen_first'))
@@ -35,9 +52,8 @@ def create(config, steps_per_epoch: int) -> Method:
   if config.grow and config.pool:
     raise BadInput(f'config.pool = {config.pool}: a pool holds images of one size, and config.grow changes it; set 0')
   regularisers.check(config)
-  dtype = jnp.dtype(config.precision)
+  dtype, run = storage(config.precision), runner(config)
 
-  gens = {d: models.build(config.gen, channels[d[1]], where='gen') for d in ('ab', 'ba')}
   disc = models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gens[d], channels[d[0]]) for d in gens} | {f'disc_{x}': (disc, channels[x]) for x in channels}
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
@@ -68,11 +84,12 @@ def create(config, steps_per_epoch: int) -> Method:
 
     def loss_fn(params):
       stats = jax.tree.map(lambda x: x, state.extra['batch_stats'])  # a copy, to be rebound call by call
-      count = itertools.count()
+      count, cams = itertools.count(), {'ab': [], 'ba': []}
 
       def translate(direction, *inputs):
         rngs = [jax.random.fold_in(rng, next(count)) for _ in inputs]
         results, stats['gen'][direction] = run_each(
+          run,
           gens[direction],
           params[direction],
           stats['gen'][direction],
@@ -82,6 +99,7 @@ def create(config, steps_per_epoch: int) -> Method:
           dropout=True,
           running_stats=False,
         )
+        cams[direction] += [out.get('cam') for _, out in results]
         return [y for y, _ in results]
 
       def fool(which, x):
@@ -89,7 +107,7 @@ def create(config, steps_per_epoch: int) -> Method:
         logits, _, stats['disc'][which] = run(disc, fixed[which], stats['disc'][which], x, running_stats=False)
         return gan.gen(logits)
 
-      identity = bool(config.loss.identity)
+      identity = bool(config.loss.identity) or with_cam
       fake_b, *identity_b = translate('ab', a, *[b] * identity)
       fake_a, *identity_a = translate('ba', b, *[a] * identity)
       (cycle_a,), (cycle_b,) = translate('ba', fake_b), translate('ab', fake_a)
@@ -103,6 +121,8 @@ def create(config, steps_per_epoch: int) -> Method:
         weight = config.loss.identity
         parts['loss/identity_a'] = weight * config.loss.cycle_a * losses.l1(identity_a[0], a)
         parts['loss/identity_b'] = weight * config.loss.cycle_b * losses.l1(identity_b[0], b)
+      if with_cam:  # of a direction's calls the first is on its source, the second on its target
+        parts |= {f'loss/cam_{d}': config.loss.cam * losses.cam(*cams[d][:2]) for d in cams}
       loss = sum(parts.values())
       return loss, (stats, {'a': fake_a, 'b': fake_b}, parts | {'loss/gen': loss})
 
@@ -121,7 +141,7 @@ def create(config, steps_per_epoch: int) -> Method:
       def judge(which, inputs, rngs):
         inputs = [augment(x, config.diffaugment, rng) for x, rng in zip(inputs, rngs, strict=True)]
         results, after = run_each(
-          disc, params[which], stats['disc'][which], inputs, config=config.disc, running_stats=False
+          run, disc, params[which], stats['disc'][which], inputs, config=config.disc, running_stats=False
         )
         return [logits for logits, _ in results], after
 

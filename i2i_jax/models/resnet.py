@@ -7,13 +7,13 @@ Johnson et al.'s, ECCV 2016); ResnetGenerator in models/networks.py of pytorch-C
 import functools
 from collections.abc import Mapping
 
-import jax
 from flax import linen as nn
 from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput, choice
 from i2i_jax.models import attention
-from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur
+from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur, to_image
+from i2i_jax.models.remat import stage
 from i2i_jax.models.side import check_side_outputs, side_output
 
 
@@ -64,36 +64,45 @@ class ResNet(nn.Module):
     out = {}
     attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
 
-    x = activate('stem')(Conv(self.width, 7, 1, 3, self.padding, use_bias, name='stem')(x))
-    features = [attend('stem', x)]
-    for i in range(self.halvings):
-      name = f'down{i}'
-      x = Conv(self.width * 2 ** (i + 1), 3, 1 if blurred else 2, 1, use_bias=use_bias, name=name)(features[-1])
-      x = activate(name)(x)
-      features.append(attend(name, blur(x) if blurred else x))
+    def stem(x):
+      return activate('stem')(Conv(self.width, 7, 1, 3, self.padding, use_bias, name='stem')(x))
 
-    x = features[-1]
-    for i in range(self.blocks):
+    def down(x, i):
+      name, stride = f'down{i}', 1 if blurred else 2
+      x = activate(name)(Conv(self.width * 2 ** (i + 1), 3, stride, 1, use_bias=use_bias, name=name)(x))
+      return blur(x) if blurred else x
+
+    def block(x, i):
       y = Conv(x.shape[-1], 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv0')(x)
       y = activate(f'block{i}_conv0')(y)
       y = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'block{i}_dropout')(y)
       y = Conv(x.shape[-1], 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv1')(y)
-      x = attend(f'block{i}', x + norm(f'block{i}_conv1')(y))
+      return x + norm(f'block{i}_conv1')(y)
+
+    def up(x, i):
+      name, width = f'up{i}', self.width * 2 ** (self.halvings - i - 1)
+      return activate(name)(Upsample(width, self.upsample, 3, self.padding, use_bias, name=name)(x))
+
+    features = [attend('stem', stage(self, stem, x))]
+    for i in range(self.halvings):
+      features.append(attend(f'down{i}', stage(self, functools.partial(down, i=i), features[-1])))
+
+    x = features[-1]
+    for i in range(self.blocks):
+      x = attend(f'block{i}', stage(self, functools.partial(block, i=i), x))
       features.append(x)
     x = attend('bottleneck', x)
 
     images = []
     for i in range(self.halvings):
-      stage = self.halvings - i
-      if stage <= self.side_outputs:
-        images.insert(0, side_output(x, stage, self.channels, self.padding))
-      name = f'up{i}'
-      up = Upsample(self.width * 2 ** (stage - 1), self.upsample, 3, self.padding, use_bias, name=name)
-      x = attend(name, activate(name)(up(x)))
+      level = self.halvings - i
+      if level <= self.side_outputs:
+        images.insert(0, side_output(x, level, self.channels, self.padding))
+      x = attend(f'up{i}', stage(self, functools.partial(up, i=i), x))
     out |= {'features': features, 'images': images}
     if not self.head:
       return x, out
-    return jax.nn.tanh(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)), out
+    return to_image(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)), out
 
 
 def build(config, channels: int) -> ResNet:
