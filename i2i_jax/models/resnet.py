@@ -21,6 +21,7 @@ class ResNet(nn.Module):
   channels: int
   blocks: int = 9
   width: int = 64
+  widths: tuple[int, ...] = ()  # after the stem and each halving, in place of width
   norm: str = 'instance'
   dropout_rate: float = 0.0
   downsample: str = 'stride'
@@ -28,6 +29,13 @@ class ResNet(nn.Module):
   padding: str = 'reflect'  # of the stem, the blocks and the head; the strided convolutions pad zeros
 
   multiple = 4  # heights and widths must be multiples of it
+
+  @property
+  def stage_widths(self) -> tuple[int, ...]:
+    """Channels after the stem and after each halving."""
+    if len(self.widths) not in (0, 3):
+      raise BadInput(f'config.gen.widths = {self.widths} must name 3 widths, or none')
+    return self.widths or tuple(self.width * 2**i for i in range(3))
 
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
@@ -37,6 +45,7 @@ class ResNet(nn.Module):
         f'{x.shape[1]}x{x.shape[2]}'
       )
     use_bias = self.norm != 'batch'
+    widths = self.stage_widths
     blurred = choice('config.gen.downsample', self.downsample, DOWNSAMPLES) == 'blur'
 
     def norm(name):
@@ -45,25 +54,25 @@ class ResNet(nn.Module):
     def activate(name):
       return lambda x: nn.relu(norm(name)(x))
 
-    features = [activate('stem')(Conv(self.width, 7, 1, 3, self.padding, use_bias, name='stem')(x))]
+    features = [activate('stem')(Conv(widths[0], 7, 1, 3, self.padding, use_bias, name='stem')(x))]
     for i in range(2):
       name = f'down{i}'
-      x = Conv(self.width * 2 ** (i + 1), 3, 1 if blurred else 2, 1, use_bias=use_bias, name=name)(features[-1])
+      x = Conv(widths[i + 1], 3, 1 if blurred else 2, 1, use_bias=use_bias, name=name)(features[-1])
       x = activate(name)(x)
       features.append(blur(x) if blurred else x)
 
     x = features[-1]
     for i in range(self.blocks):
-      y = Conv(self.width * 4, 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv0')(x)
+      y = Conv(widths[2], 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv0')(x)
       y = activate(f'block{i}_conv0')(y)
       y = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'block{i}_dropout')(y)
-      y = Conv(self.width * 4, 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv1')(y)
+      y = Conv(widths[2], 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv1')(y)
       x = x + norm(f'block{i}_conv1')(y)
       features.append(x)
 
     for i in range(2):
       name = f'up{i}'
-      up = Upsample(self.width * 2 ** (1 - i), self.upsample, 3, self.padding, use_bias, name=name)
+      up = Upsample(widths[1 - i], self.upsample, 3, self.padding, use_bias, name=name)
       x = activate(name)(up(x))
     x = Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)
     return jax.nn.tanh(x), {'features': features}
@@ -74,6 +83,7 @@ def build(config, channels: int) -> ResNet:
     channels,
     blocks=config.blocks,
     width=config.width,
+    widths=tuple(config.get('widths', ())),
     norm=config.norm,
     dropout_rate=config.dropout,
     downsample=config.downsample,
