@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import checkpoint, cli, data, evaluate, mesh, methods, report
+from i2i_jax import checkpoint, cli, cost, data, evaluate, mesh, methods, report
 from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, RunFault, load, to_dict
 from i2i_jax.data import images
@@ -112,6 +112,12 @@ def train(
     def train_step(state, batch, key):
       return method.train_step(state, batch, jax.random.fold_in(key, state.step))
 
+    placed = (
+      checkpoint.placed(shapes, shardings.replicated),
+      checkpoint.placed(checkpoint.example_batch(config), shardings.data),
+    )
+    costs = cost.of(config, method, shapes, train_step, (*placed, key))
+    print(cost.line(costs))
     predict = {
       direction: evaluate.predictor(method.translate, shardings, config.seed, direction=direction)
       for direction in method.directions
@@ -165,13 +171,16 @@ def train(
         if last:
           break
       checkpoint.wait(checkpoints)
-    folder.note_time(workdir, time.monotonic() - began)
+    folder.note_time(workdir, time.monotonic() - began, {**costs, 'step_seconds': writer.step_seconds()})
 
   # ------------------------------------------------------------------------------------------------ finish
   if stop.signal:
     print(f'stopped at step {step} of {config.steps}, saved; the same command goes on from there')
     return 128 + stop.signal
-  print(f'{workdir}: step {step} of {config.steps}; page: {report.write(workdir)}')
+  print(
+    f'{workdir}: step {step} of {config.steps}, {1000 * writer.step_seconds():.0f} ms a step; '
+    f'page: {report.write(workdir)}'
+  )
   return 0
 
 
