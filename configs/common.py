@@ -5,7 +5,12 @@ Sizes are (height, width) in pixels, images are in [-1, 1], learning rates are p
 
 import difflib
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
+
+
+def attention() -> FieldReference:
+  """No attention. A field that takes text, 'down3=sagan; skip2=gate', as well as {'down3': 'sagan'}."""
+  return FieldReference('', field_type=object)
 
 
 def get_config() -> ConfigDict:
@@ -45,6 +50,7 @@ def get_config() -> ConfigDict:
         'dropout': 0.5,
         'upsample': 'transpose',  # transpose, nearest or bilinear
         'padding': 'zero',  # zero, reflect or replicate
+        'attention': attention(),  # blocks of models/attention.py by stage: 'down3=sagan; bottleneck=vit(blocks=2)'
         # unet
         'depth': 8,  # stages; sides must be multiples of 2^depth
         'max_width': 512,
@@ -57,6 +63,8 @@ def get_config() -> ConfigDict:
         'layers': 3,  # 3: patches of 70 px; 0: single pixels
         'width': 64,
         'norm': 'batch',
+        'spectral_norm': False,  # divide each kernel by its largest singular value
+        'attention': attention(),  # by stage, like 'conv1=sagan'
       },
       'loss': {
         'gan': 'vanilla',  # vanilla, lsgan, hinge, wgan-gp or none (regression)

@@ -68,6 +68,8 @@ def draw_quality(axes, rows, costs, metric, colours):
       color=colours[row['variant']],
       label=row['variant'],
     )
+  axes.set_xlim(left=0)
+  axes.locator_params(axis='x', nbins=5)
   axes.grid(alpha=0.3)
 
 

@@ -24,9 +24,9 @@ STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 
 # What else a net of ours could be, the nets there are not.
 FIXED = {
-  'unet': {'upsample': 'transpose', 'padding': 'zero'},
-  'resnet': {'upsample': 'transpose', 'downsample': 'stride', 'padding': 'reflect'},
-  'patchgan': {},
+  'unet': {'upsample': 'transpose', 'padding': 'zero', 'attention': ''},
+  'resnet': {'upsample': 'transpose', 'downsample': 'stride', 'padding': 'reflect', 'attention': ''},
+  'patchgan': {'spectral_norm': False, 'attention': ''},
 }
 
 
@@ -93,7 +93,7 @@ def check_counterpart(config, where: str):
   if fixed is None:
     raise BadInput(f'config.{where}.name = {config.name!r} has no counterpart in PyTorch; {", ".join(FIXED)} have')
   for field, value in fixed.items():
-    if config[field] != value:
+    if config.get(field, value) != value:
       raise BadInput(
         f'config.{where}.{field} = {config[field]!r} has no counterpart in PyTorch, whose {config.name} has {value!r}'
       )

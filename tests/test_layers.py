@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from i2i_jax import methods
 from i2i_jax.models.layers import Conv, Norm, Upsample, pad, transposed_convolve
 
 
@@ -109,3 +110,49 @@ def test_weights_start_from_a_normal_distribution_of_deviation_0_02():
   scale = Norm('batch').init(jax.random.key(0), jnp.zeros((1, 2, 2, 10_000)))['params']['scale']
   assert abs(float(scale.mean()) - 1) < 1e-3
   assert abs(float(scale.std()) - 0.02) < 1e-3
+
+
+def test_spectral_norm_is_pytorchs():
+  """torch.nn.utils.spectral_norm: a power iteration each training forward, none when frozen; sigma = u W v."""
+  rng = np.random.default_rng(0)
+  x = jnp.float32(rng.normal(size=(2, 5, 5, 3)))
+  layer, frozen = Conv(4, 3, spectral=True), Conv(4, 3, spectral=True, running_stats=True)
+  variables = layer.init(jax.random.key(0), x)
+  u = np.asarray(variables['batch_stats']['u'], np.float64)
+  assert np.linalg.norm(u) == pytest.approx(1, abs=1e-6)
+  kernel = np.asarray(variables['params']['kernel'], np.float64)
+  matrix = kernel.transpose(3, 2, 0, 1).reshape(4, -1)  # PyTorch's (out, in x k x k)
+  for _ in range(3):
+    y, changed = layer.apply(variables, x, mutable=['batch_stats'])
+    variables = {**variables, **changed}
+    v = matrix.T @ u / np.linalg.norm(matrix.T @ u)
+    u = matrix @ v / np.linalg.norm(matrix @ v)
+    np.testing.assert_allclose(variables['batch_stats']['u'], u, atol=1e-6)
+    np.testing.assert_allclose(y, conv_by_definition(x, kernel / (u @ matrix @ v), 1), atol=1e-5)
+  _, unchanged = frozen.apply(variables, x, mutable=['batch_stats'])
+  np.testing.assert_array_equal(unchanged['batch_stats']['u'], variables['batch_stats']['u'])
+  for _ in range(100):
+    variables = {**variables, **layer.apply(variables, x, mutable=['batch_stats'])[1]}
+  sigma = np.linalg.svd(matrix)[1][0]
+  np.testing.assert_allclose(frozen.apply(variables, x), conv_by_definition(x, kernel / sigma, 1), atol=1e-5)
+  # The gradient knows of the division by sigma = u W v, and takes u and v for constants.
+  u, _, v = (m[:, 0] if i == 0 else m[0] for i, m in enumerate(np.linalg.svd(matrix)))
+  params = variables['params']
+  grad = jax.grad(lambda p: jnp.square(frozen.apply({**variables, 'params': p}, x)).sum())(params)['kernel']
+  normalised = {**params, 'kernel': jnp.float32(kernel / sigma)}
+  plain = jax.grad(lambda p: jnp.square(Conv(4, 3).apply({'params': p}, x)).sum())(normalised)['kernel']
+  outer = np.outer(u, v).reshape(4, 3, 3, 3).transpose(2, 3, 1, 0)
+  expected = (plain - np.sum(plain * kernel) / sigma * outer) / sigma
+  np.testing.assert_allclose(grad, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_a_discriminator_with_spectral_norm_trains_and_keeps_its_vectors(tiny):
+  tiny.disc.spectral_norm = True
+  method = methods.get(tiny)
+  batch = {k: np.random.default_rng(0).normal(size=(8, 16, 24, 3)).astype(np.float32) for k in ('a', 'b')}
+  state = jax.jit(method.init)(jax.random.key(0), batch)
+  stepped, metrics = jax.jit(method.train_step)(state, batch, jax.random.key(1))
+  old, new = (s.extra['batch_stats']['disc'] for s in (state, stepped))
+  assert [k for k in old if 'u' in old[k]] == ['conv0', 'conv1', 'logits']
+  assert all(np.abs(old[k]['u'] - new[k]['u']).max() > 1e-4 for k in ('conv0', 'conv1'))
+  assert np.isfinite(list(metrics.values())).all()

@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from i2i_jax.config import choice
 
-NETS = [m.name for m in pkgutil.iter_modules(__path__) if m.name != 'layers']
+NETS = [m.name for m in pkgutil.iter_modules(__path__) if m.name not in ('layers', 'attention')]
 
 
 def build(config, channels: int, *, where: str) -> nn.Module:

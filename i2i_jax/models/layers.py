@@ -6,6 +6,7 @@ use eps 1e-6, and running variances are biased. All arrays are [B, H, W, C].
 
 import itertools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ def convolve(x, kernel, stride: int = 1, padding=((0, 0), (0, 0))):
 
 
 class Conv(nn.Module):
-  """torch.nn.Conv2d: explicit padding on both sides; kernel [k, k, in, out]."""
+  """torch.nn.Conv2d: explicit padding on both sides; kernel [k, k, in, out]. `spectral`: see spectral_normalise."""
 
   features: int
   kernel: int
@@ -44,11 +45,16 @@ class Conv(nn.Module):
   padding: int = 0
   padding_mode: str = 'zero'
   use_bias: bool = True
+  spectral: bool = False
+  running_stats: bool = False  # of the spectral norm
+  kernel_init: Callable = normal_init
 
   @nn.compact
   def __call__(self, x):
     shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-    kernel = self.param('kernel', normal_init, shape, jnp.float32)
+    kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
+    if self.spectral:
+      kernel = spectral_normalise(self, kernel, running_stats=self.running_stats)
     if self.padding_mode == 'zero':
       y = convolve(x, kernel, self.stride, ((self.padding, self.padding),) * 2)
     else:
@@ -189,6 +195,30 @@ class Norm(nn.Module):
         for running, new in ((running_mean, mean), (running_var, unbiased)):
           running.value = self.momentum * running.value + (1 - self.momentum) * new.reshape(features)
     return normalise(x, mean, var, self.eps) * per_channel(scale) + per_channel(bias)
+
+
+def spectral_normalise(module: nn.Module, kernel, *, running_stats: bool, name: str = 'u'):
+  """A kernel [..., out] of `module` divided by an estimate of its largest singular value.
+
+  Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018; torch.nn.utils.spectral_norm.
+  The module keeps the left singular vector [out] as `name` in 'batch_stats'. One power iteration a forward in
+  which that collection may change; none with `running_stats`. The vectors are constants to the gradient.
+  """
+  draw = lambda: unit(jax.random.normal(module.make_rng('params'), kernel.shape[-1:], jnp.float32))  # noqa: E731
+  stored = module.variable('batch_stats', name, draw)
+  matrix = kernel.reshape(-1, kernel.shape[-1])
+  matrix = matrix.astype(jnp.promote_types(kernel.dtype, jnp.float32))
+  fixed, u = lax.stop_gradient(matrix), stored.value
+  v = unit(fixed @ u)
+  if not running_stats and not module.is_initializing() and module.is_mutable_collection('batch_stats'):
+    u = unit(v @ fixed)
+    stored.value = u
+  return (kernel / (v @ matrix @ u)).astype(kernel.dtype)
+
+
+def unit(v):
+  """v / |v|, with torch.nn.functional.normalize's guard against zero."""
+  return v / jnp.maximum(jnp.linalg.norm(v), 1e-12)
 
 
 def per_channel(v):

@@ -4,8 +4,13 @@ Isola et al., CVPR 2017; NLayerDiscriminator and PixelDiscriminator in models/ne
 pytorch-CycleGAN-and-pix2pix.
 """
 
-from flax import linen as nn
+import functools
+from collections.abc import Mapping
 
+from flax import linen as nn
+from flax.core import FrozenDict
+
+from i2i_jax.models import attention
 from i2i_jax.models.layers import Conv, Norm
 
 
@@ -13,37 +18,54 @@ class PatchGAN(nn.Module):
   """Judges overlapping patches: [B, H, W, C] to ([B, h, w, 1] logits, {'features': [...]}).
 
   `layers` strided convolutions; 3 gives the 70x70 px patch, and 30x30 logits for 256 px. 0 is the PixelGAN,
-  which judges each pixel alone.
+  which judges each pixel alone. With class activation maps (`cam` in `attention`) the logits are a list: those of the
+  patches, then the [B, 2] of each map's classifiers, which a GAN loss adds up as U-GAT-IT does.
   """
 
   layers: int = 3
   width: int = 64
   norm: str = 'batch'
+  spectral_norm: bool = False  # of every convolution
+  attention: Mapping = FrozenDict()  # after conv0, conv1, ...; see attention.parse
 
   @nn.compact
   def __call__(self, x, *, running_stats: bool):
     use_bias = self.norm != 'batch'
-    features = []
+    features, out = [], {}
+    attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
+
+    def conv(name, width, kernel, stride=1, padding=0, use_bias=True):
+      spectral = {'spectral': self.spectral_norm, 'running_stats': running_stats}
+      return Conv(width, kernel, stride, padding, use_bias=use_bias, name=name, **spectral)
 
     def block(x, i, width, kernel, stride, padding):
       first = i == 0
-      x = Conv(width, kernel, stride, padding, use_bias=first or use_bias, name=f'conv{i}')(x)
+      x = conv(f'conv{i}', width, kernel, stride, padding, first or use_bias)(x)
       if not first:
         x = Norm(self.norm, running_stats, name=f'norm{i}')(x)
-      x = nn.leaky_relu(x, 0.2)
+      x = attend(f'conv{i}', nn.leaky_relu(x, 0.2))
       features.append(x)
       return x
 
     if self.layers == 0:
       x = block(x, 0, self.width, 1, 1, 0)
       x = block(x, 1, self.width * 2, 1, 1, 0)
-      return Conv(1, 1, use_bias=use_bias, name='logits')(x), {'features': features}
-
-    for i in range(self.layers + 1):
-      x = block(x, i, self.width * min(2**i, 8), 4, 2 if i < self.layers else 1, 1)
-    return Conv(1, 4, 1, 1, name='logits')(x), {'features': features}
+      logits = conv('logits', 1, 1, use_bias=use_bias)(x)
+    else:
+      for i in range(self.layers + 1):
+        x = block(x, i, self.width * min(2**i, 8), 4, 2 if i < self.layers else 1, 1)
+      logits = conv('logits', 1, 4, 1, 1)(x)
+    y = [logits, *out['cam'].values()] if 'cam' in out else logits
+    return y, {'features': features, **out}
 
 
 def build(config, channels: int) -> PatchGAN:
   del channels  # it always puts out one
-  return PatchGAN(config.layers, config.width, config.norm)
+  stages = [f'conv{i}' for i in range((config.layers or 1) + 1)]
+  return PatchGAN(
+    config.layers,
+    config.width,
+    config.norm,
+    spectral_norm=config.get('spectral_norm', False),
+    attention=attention.parse(config.get('attention', ''), stages, 'config.disc.attention'),
+  )

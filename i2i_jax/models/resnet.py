@@ -4,10 +4,15 @@ Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversari
 Johnson et al.'s, ECCV 2016); ResnetGenerator in models/networks.py of pytorch-CycleGAN-and-pix2pix.
 """
 
+import functools
+from collections.abc import Mapping
+
 import jax
 from flax import linen as nn
+from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput, choice
+from i2i_jax.models import attention
 from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur
 
 
@@ -27,6 +32,8 @@ class ResNet(nn.Module):
   downsample: str = 'stride'
   upsample: str = 'transpose'
   padding: str = 'reflect'  # of the stem, the blocks and the head; the strided convolutions pad zeros
+
+  attention: Mapping = FrozenDict()  # after stem, down0, down1, block0, ..., bottleneck, up0, up1
 
   multiple = 4  # heights and widths must be multiples of it
 
@@ -54,12 +61,16 @@ class ResNet(nn.Module):
     def activate(name):
       return lambda x: nn.relu(norm(name)(x))
 
-    features = [activate('stem')(Conv(widths[0], 7, 1, 3, self.padding, use_bias, name='stem')(x))]
+    out = {}
+    attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
+
+    x = activate('stem')(Conv(widths[0], 7, 1, 3, self.padding, use_bias, name='stem')(x))
+    features = [attend('stem', x)]
     for i in range(2):
       name = f'down{i}'
       x = Conv(widths[i + 1], 3, 1 if blurred else 2, 1, use_bias=use_bias, name=name)(features[-1])
       x = activate(name)(x)
-      features.append(blur(x) if blurred else x)
+      features.append(attend(name, blur(x) if blurred else x))
 
     x = features[-1]
     for i in range(self.blocks):
@@ -67,18 +78,20 @@ class ResNet(nn.Module):
       y = activate(f'block{i}_conv0')(y)
       y = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'block{i}_dropout')(y)
       y = Conv(widths[2], 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv1')(y)
-      x = x + norm(f'block{i}_conv1')(y)
+      x = attend(f'block{i}', x + norm(f'block{i}_conv1')(y))
       features.append(x)
+    x = attend('bottleneck', x)
 
     for i in range(2):
       name = f'up{i}'
       up = Upsample(widths[1 - i], self.upsample, 3, self.padding, use_bias, name=name)
-      x = activate(name)(up(x))
+      x = attend(name, activate(name)(up(x)))
     x = Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)
-    return jax.nn.tanh(x), {'features': features}
+    return jax.nn.tanh(x), {'features': features, **out}
 
 
 def build(config, channels: int) -> ResNet:
+  stages = ['stem', 'down0', 'down1', *(f'block{i}' for i in range(config.blocks)), 'bottleneck', 'up0', 'up1']
   return ResNet(
     channels,
     blocks=config.blocks,
@@ -89,4 +102,5 @@ def build(config, channels: int) -> ResNet:
     downsample=config.downsample,
     upsample=config.upsample,
     padding=config.padding,
+    attention=attention.parse(config.get('attention', ''), stages, 'config.gen.attention'),
   )

@@ -4,11 +4,16 @@ Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, 
 UnetGenerator in models/networks.py of pytorch-CycleGAN-and-pix2pix.
 """
 
+import functools
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput
+from i2i_jax.models import attention
 from i2i_jax.models.layers import Conv, Norm, Upsample
 
 
@@ -28,6 +33,7 @@ class UNet(nn.Module):
   dropout_rate: float = 0.5
   upsample: str = 'transpose'
   padding: str = 'zero'
+  attention: Mapping = FrozenDict()  # after down0, ..., bottleneck, ..., up0, and on skip0, ...
 
   @property
   def multiple(self) -> int:
@@ -52,31 +58,37 @@ class UNet(nn.Module):
     use_bias = self.norm != 'batch'  # batch norm's own bias makes it void; so the reference, in every stage
     innermost = self.depth - 1
 
-    features = []
+    features, out = [], {}
+    attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
     for i, width in enumerate(widths):
       if i > 0:
         x = nn.leaky_relu(x, 0.2)
       x = Conv(width, 4, 2, 1, self.padding, use_bias, name=f'down{i}')(x)
       if 0 < i < innermost:
         x = Norm(self.norm, running_stats, name=f'down{i}_norm')(x)
+      x = attend(f'down{i}', x)
       features.append(x)
 
+    x = attend('bottleneck', x)
     for i in reversed(range(self.depth)):
       if i < innermost:
-        x = jnp.concatenate([features[i], x], axis=-1)
+        x = jnp.concatenate([attend(f'skip{i}', features[i], x), x], axis=-1)
       x = nn.relu(x)
       if i == 0:
-        x = Upsample(self.channels, self.upsample, 4, self.padding, name='up0')(x)
+        x = attend('up0', Upsample(self.channels, self.upsample, 4, self.padding, name='up0')(x))
         break
       x = Upsample(widths[i - 1], self.upsample, 4, self.padding, use_bias, name=f'up{i}')(x)
       x = Norm(self.norm, running_stats, name=f'up{i}_norm')(x)
       # The reference drops out in its "num_downs - 5" middle stages: the 512-wide ones but the innermost.
       if 4 <= i < innermost:
         x = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'up{i}_dropout')(x)
-    return jax.nn.tanh(x), {'features': features}
+      x = attend(f'up{i}', x)
+    return jax.nn.tanh(x), {'features': features, **out}
 
 
 def build(config, channels: int) -> UNet:
+  stages = [f'{side}{i}' for side in ('down', 'up') for i in range(config.depth)]
+  stages += ['bottleneck', *(f'skip{i}' for i in range(config.depth - 1))]
   return UNet(
     channels,
     depth=config.depth,
@@ -87,4 +99,5 @@ def build(config, channels: int) -> UNet:
     dropout_rate=config.dropout,
     upsample=config.upsample,
     padding=config.padding,
+    attention=attention.parse(config.get('attention', ''), stages, 'config.gen.attention'),
   )
