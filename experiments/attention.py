@@ -1,7 +1,7 @@
 """Does attention help a small U-Net on the Earth's tiles at equal cost, and which kind, where?
 
-From a map of elevations to a shaded relief, 64 px. The baseline is a U-Net of four stages, whose bottleneck is 4x4 px:
-so places far apart meet in it only through convolutions. Each variant puts one kind of attention at one place (or a
+From a map of elevations to a shaded relief, 64 px. The baseline is a U-Net of four stages, whose bottleneck is 4x4
+px: places far apart meet in it only through convolutions. Each variant puts one kind of attention at one place (or a
 gate on every skip), and its width is scaled until an image costs as many operations as in the baseline: what a block
 costs is taken from the convolutions. A block that is better here is worth its operations.
 

@@ -1,10 +1,10 @@
 """What do unequal updates of generator and discriminator do?
 
-The textbooks warn of it: a discriminator that is trained too much leaves its generator without a gradient, one that is
-trained too little teaches it nothing. From a map of elevations to a shaded relief, 64 px, with a full weight of the
-adversarial loss. G:D is the number of updates of each: 400 steps at 1:1; at 2:1 the discriminator is updated every
-second step; at 1:2 the generator is. `adaptive` lets the discriminator pass while it is right more often than in 80%
-of its judgements. 1:2-long gives the generator as many updates as it has at 1:1. `no-gan` has no discriminator.
+The textbooks warn of it: a discriminator that is trained too much leaves its generator without a gradient, one
+that is trained too little teaches it nothing. From a map of elevations to a shaded relief, 64 px, with a full weight
+of the adversarial loss. G:D is the number of updates of each: in 400 steps at 1:1; at 2:1 the discriminator is
+updated every second step, at 1:2 the generator is. `1-2-long` gives the generator as many updates as it has at 1:1.
+`adaptive` lets the discriminator pass while more than 80% of its judgements are right. `no-gan` has none.
 
   python -m i2i_jax.sweep --experiment=experiments/balance.py --workdir=runs/balance --seeds=3 --jobs=2
 """
