@@ -248,6 +248,7 @@ def run_all(runs: list[Run], jobs: int, metric: str, workdir: Path, total: int) 
           process.send_signal(signal.SIGTERM)
         for _, process in running.values():
           process.wait()
+          process.stdin.close()
         break
       for slot, (run, process) in list(running.items()):
         if process.poll() is not None:
