@@ -11,7 +11,7 @@ that it was compiled for.
 import jax
 import jax.numpy as jnp
 
-from i2i_jax import checkpoint, methods
+from i2i_jax import checkpoint, compiling, methods
 from i2i_jax.describe import parameter_count
 
 
@@ -59,7 +59,7 @@ def of_config(config) -> dict[str, float]:
   batch = checkpoint.example_batch(config)
   shapes = jax.eval_shape(method.init, jax.random.key(0), batch)
   key = jax.eval_shape(lambda: jax.random.key(0))
-  return of(config, method, shapes, jax.jit(method.train_step, donate_argnums=0), (shapes, batch, key))
+  return of(config, method, shapes, compiling.jit(method.train_step, donate_argnums=0), (shapes, batch, key))
 
 
 def line(costs: dict[str, float]) -> str:

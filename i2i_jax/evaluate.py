@@ -18,7 +18,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from i2i_jax import baselines, checkpoint, cli, data, mesh, metrics
+from i2i_jax import baselines, checkpoint, cli, compiling, data, mesh, metrics
 from i2i_jax.config import BadInput
 from i2i_jax.data import images
 from i2i_jax.workdir import write_json
@@ -40,7 +40,7 @@ def predictor(
   """
   put, everywhere = shardings.data, shardings.replicated
   translate = functools.partial(translate, direction=direction)
-  run = jax.jit(translate, in_shardings=(everywhere, put, everywhere), out_shardings=everywhere)
+  run = compiling.jit(translate, in_shardings=(everywhere, put, everywhere), out_shardings=everywhere)
   size = -(-batch // shardings.devices) * shardings.devices
 
   def predict(state, a, first: int = 0):

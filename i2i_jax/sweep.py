@@ -137,7 +137,8 @@ def value_at(config, name: str):
 
 
 def plan(configs: dict[str, tuple[object, float]], workdir: Path, seeds: int) -> list[Run]:
-  """All runs, first seeds first: so that each variant is compiled once, and there is soon something to compare.
+  """All runs, first seeds first: so that each variant is compiled once (programs are kept for the next
+  run, and a seed is not part of them), and there is soon something to compare.
 
   Raises BadInput where a run's folder holds another config's run: also of other steps, since what was trained
   for 300 and then for 100 more is not what is trained for 400.
@@ -166,17 +167,12 @@ def result_of(run: Run) -> dict | None:
 # ----------------------------------------------------------------------------------------------------- run
 
 
-def environment(workdir: Path, jobs: int) -> dict[str, str]:
-  """Of a run: compiled code is shared through a folder, and no thread pool is larger than one."""
-  shared = {
-    'JAX_COMPILATION_CACHE_DIR': str((workdir / '.compiled').absolute()),
-    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
-    'OMP_NUM_THREADS': '1',
-    'OPENBLAS_NUM_THREADS': '1',
-  }
+def environment(jobs: int) -> dict[str, str]:
+  """Of a run: no thread pool is larger than one."""
+  variables = {**os.environ, 'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}
   if jobs > 1:
-    shared['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'  # several runs share an accelerator's memory
-  return {**shared, **os.environ, 'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}
+    variables.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')  # several runs share an accelerator's memory
+  return variables
 
 
 @contextlib.contextmanager
@@ -224,10 +220,10 @@ def wait_for_earlier(runs: list[Run]):
       time.sleep(POLL_SECONDS)
 
 
-def run_all(runs: list[Run], jobs: int, metric: str, workdir: Path, total: int) -> tuple[list[Run], int]:
+def run_all(runs: list[Run], jobs: int, metric: str, total: int) -> tuple[list[Run], int]:
   """Runs them, `jobs` at a time. Returns those that failed, and the signal that stopped it or 0."""
   waiting, running, failed = list(runs), {}, []
-  variables = environment(workdir, jobs)
+  variables = environment(jobs)
   terminal = sys.stderr.isatty()
   bar = tqdm(
     total=total,
@@ -291,7 +287,7 @@ def main() -> int:
     wait_for_earlier(runs)
     began = time.monotonic()
     todo = [run for run in runs if result_of(run) is None]
-    failed, stopped = run_all(todo, args.jobs, experiment.metric, args.workdir, len(runs))
+    failed, stopped = run_all(todo, args.jobs, experiment.metric, len(runs))
     ratios = {name: ratio for name, (_, ratio) in configs.items()}
     results = [(run.variant, run.seed, run.folder, result) for run in runs if (result := result_of(run))]
     if results:

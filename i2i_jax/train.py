@@ -6,6 +6,8 @@ Any field of the config can be set: --config.steps=2000 --config.optim.lr=1e-4 -
 configs/common.py lists the fields. After a config's file name comes its argument, as above; each takes
 `runlocal`, a version that ends within a minute on a laptop.
 
+--profile records a few steps in WORKDIR/profile, for https://ui.perfetto.dev or XProf.
+
 A run's folder holds config.json, run.json (command, versions, device), metrics.jsonl, tensorboard/, samples/
 (pictures of validation images: input, output, target), checkpoints/ and report.html. Ctrl-C or SIGTERM saves a
 checkpoint and ends (exit code 130 or 143); the same command goes on from there, exactly.
@@ -22,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import checkpoint, cli, cost, data, evaluate, mesh, methods, report
+from i2i_jax import checkpoint, cli, compiling, cost, data, evaluate, mesh, methods, profiling, report
 from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, RunFault, load, to_dict
 from i2i_jax.data import images
@@ -37,6 +39,7 @@ def train(
   mesh_spec: str = '',
   init_from: Path | None = None,
   stop_at: int | None = None,
+  profile: bool = False,
   command: str = '',
 ) -> int:
   """Trains up to config.steps, or only up to `stop_at`. Returns 0, or 128 + the signal that stopped it.
@@ -58,6 +61,11 @@ def train(
   if done and done[-1] >= end:
     print(f'{workdir} is complete: {done[-1]} of {end} steps done, nothing to train')
     return 0
+  start = done[-1] if done else 0
+  if profile and end - start < profiling.STEPS.stop:
+    raise BadInput(
+      f'--profile: {end - start} steps are left to do, and it needs {profiling.STEPS.stop}; raise config.steps'
+    )
   checkpoint.check_room(workdir, shapes, copies=2, fault=BadInput)
 
   init_key, key = jax.random.split(jax.random.key(config.seed))
@@ -73,7 +81,6 @@ def train(
       train_data, config, process_index=jax.process_index(), process_count=jax.process_count()
     )
     if done:
-      start = done[-1]
       meta = checkpoint.restore_meta(checkpoints, start)
       if meta['fingerprint'] != train_data.fingerprint:
         raise BadInput(
@@ -84,8 +91,6 @@ def train(
       iterator.set_state(meta['data'])
       key = jax.random.wrap_key_data(np.array(meta['rng'], np.uint32))
       print(f'going on in {workdir} at step {start} of {config.steps}')
-    else:
-      start = 0
     key = jax.device_put(key, shardings.replicated)
     folder.note_start(
       workdir,
@@ -108,10 +113,7 @@ def train(
     def all_finite(tree):
       return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
 
-    @jax.jit(donate_argnums=0, out_shardings=shardings.replicated)
-    def train_step(state, batch, key):
-      return method.train_step(state, batch, jax.random.fold_in(key, state.step))
-
+    train_step = compiled_step(method, shardings)
     placed = (
       checkpoint.placed(shapes, shardings.replicated),
       checkpoint.placed(checkpoint.example_batch(config), shardings.data),
@@ -142,19 +144,22 @@ def train(
         if not np.isfinite(value):
           raise RunFault(f'step {step}: {name} is {value}; {last_good(checkpoints)}')
       if step % config.log_every == 0:
-        writer.scalars(step, values)
+        writer.scalars(step, {**values, 'data/wait': waiting.share()})
 
     # ---------------------------------------------------------------------------------------------- loop
     if start == 0:
       validate(0)
+    waiting = Waiting(iterator)
     late = None  # the metrics of the step before, fetched while the device computes
     began = time.monotonic()
-    with contextlib.closing(writer):
+    with contextlib.closing(writer), profiling.Trace(workdir, start if profile else None) as trace:
       for step in range(start + 1, end + 1):
-        local = next_batch(iterator)
+        trace.before(step)
+        local = next_batch(waiting)
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(shardings.data, x), local)
-        with jax.transfer_guard('disallow'):
+        with jax.transfer_guard('disallow'), jax.profiler.StepTraceAnnotation('train', step_num=step):
           state, metrics = train_step(state, batch, key)
+        trace.after(step, metrics)
         if late:
           log(*late)
         late = (step, metrics)
@@ -184,6 +189,15 @@ def train(
   return 0
 
 
+def compiled_step(method: methods.Method, shardings: mesh.Shardings):
+  """The whole update, (state, batch, key) -> (state, metrics), as one program; the state is given away to it."""
+
+  def train_step(state, batch, key):
+    return method.train_step(state, batch, jax.random.fold_in(key, state.step))
+
+  return compiling.jit(train_step, donate_argnums=0, out_shardings=shardings.replicated)
+
+
 def check_counts(config):
   """Raises BadInput for a zero where the run needs at least one."""
   for name in ('steps', 'batch_size', 'log_every', 'eval_every', 'checkpoint_every', 'keep'):
@@ -200,6 +214,26 @@ def check_batch(config, shardings: mesh.Shardings):
       f'config.batch_size = {config.batch_size} cannot be split over {shardings.devices} devices: make it a '
       'multiple, or use fewer devices, like --mesh data=1'
     )
+
+
+class Waiting:
+  """An iterator's batches, and the share of the time that was spent waiting for them."""
+
+  def __init__(self, iterator):
+    self.iterator, self.waited, self.since = iterator, 0.0, time.monotonic()
+
+  def __next__(self):
+    began = time.monotonic()
+    batch = next(self.iterator)
+    self.waited += time.monotonic() - began
+    return batch
+
+  def share(self) -> float:
+    """From 0 to 1, of the time since the last call."""
+    now = time.monotonic()
+    share = self.waited / max(now - self.since, 1e-9)
+    self.waited, self.since = 0.0, now
+    return share
 
 
 def next_batch(iterator) -> dict:
@@ -222,6 +256,7 @@ def main() -> int:
   parser.add_argument('--mesh', default='', metavar='data=N', help='the number of devices; default: all')
   parser.add_argument('--init_from', type=Path, metavar='WORKDIR', help="start from another run's weights")
   parser.add_argument('--stop_at', type=int, metavar='STEP', help='end this session there; a later one goes on')
+  parser.add_argument('--profile', action='store_true', help='record a few steps in WORKDIR/profile')
   parser.add_argument('--describe', action='store_true', help="print the nets' layers and parameters, and end")
   args, fields = parser.parse_known_args()
   config = load([f'--config={args.config}', *fields])
@@ -232,7 +267,13 @@ def main() -> int:
     raise BadInput("--workdir is missing: name the run's folder, like --workdir=runs/x")
   command = shlex.join(['python', '-m', 'i2i_jax.train', *sys.argv[1:]])
   return train(
-    config, args.workdir, mesh_spec=args.mesh, init_from=args.init_from, stop_at=args.stop_at, command=command
+    config,
+    args.workdir,
+    mesh_spec=args.mesh,
+    init_from=args.init_from,
+    stop_at=args.stop_at,
+    profile=args.profile,
+    command=command,
   )
 
 

@@ -51,6 +51,8 @@ class Writer:
       self.board.add_scalar(name, value, step)
     rate = (self.bar.format_dict['rate'] or 0) * self.batch_size
     shown = {k.removeprefix('loss/'): f'{v:.3f}' for k, v in scalars.items() if k.startswith(('loss/', 'val/'))}
+    if 'data/wait' in scalars:
+      shown['waiting for data'] = f'{scalars["data/wait"]:.1%}'
     self.bar.set_postfix({'img/s': f'{rate:.0f}', **shown}, refresh=self.terminal)
     if not self.terminal and time.monotonic() - self.printed > SECONDS_A_LINE:
       print(self.bar, file=sys.stderr, flush=True)

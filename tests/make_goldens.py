@@ -1,32 +1,22 @@
-"""Computes the goldens of test_parity.py with PyTorch, in float64, from the nets of torch_nets.py.
+"""Computes the goldens of test_parity.py with PyTorch, in float64, from experiments/torch_nets.py and torch_steps.py.
 
-  python tests/make_goldens.py
+  python -m tests.make_goldens
 
-writes tests/goldens/*.npz anew. That is needed only when parity_cases.py or torch_nets.py change: the numbers are
+writes tests/goldens/*.npz anew. That is needed only when parity_cases.py or those two change: the numbers are
 PyTorch's, so a test that fails because our code has changed is never mended by it.
 """
 
 from pathlib import Path
 
 import numpy as np
-import parity_cases as cases
 import torch
-import torch_nets
 from torch import nn
-from torch.nn import functional as F
+
+from experiments import torch_steps
+from experiments.torch_nets import build
+from tests import parity_cases as cases
 
 FOLDER = Path(__file__).parent / 'goldens'
-
-
-def build(config: dict, channels_in: int, channels: int) -> nn.Module:
-  """The PyTorch net of one of our configs."""
-  if config['name'] == 'unet':
-    return torch_nets.unet(channels_in, channels, config['depth'], config['width'], config['norm'], dropout=False)
-  if config['name'] == 'resnet':
-    return torch_nets.resnet(channels_in, channels, config['blocks'], config['width'], config['norm'])
-  if config['layers']:
-    return torch_nets.patchgan(channels_in, config['layers'], config['width'], config['norm'])
-  return torch_nets.Pixel(channels_in, config['width'], config['norm'])
 
 
 def load(net: nn.Module, case: str) -> nn.Module:
@@ -104,10 +94,6 @@ def nets() -> dict[str, np.ndarray]:
   return {**out, 'unet_256:y': y.numpy()[..., :: cases.EVERY, :: cases.EVERY]}
 
 
-def adam(*nets: nn.Module) -> torch.optim.Adam:
-  return torch.optim.Adam([p for net in nets for p in net.parameters()], lr=2e-4, betas=(0.5, 0.999))
-
-
 def batches(method: str, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
   shape = (count, 3, cases.SIZE, cases.SIZE)
   return [
@@ -116,86 +102,19 @@ def batches(method: str, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def pix2pix() -> dict[str, np.ndarray]:
-  """Ten updates: the discriminator's, then the generator's, on one forward of the generator."""
   gen, disc = (load(build(cases.PIX2PIX[k], c, 3), f'pix2pix/{k}') for k, c in (('gen', 3), ('disc', 6)))
-  gen_adam, disc_adam = adam(gen), adam(disc)
-
-  def bce(logits, label):
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
-
-  trace = []
-  for a, b in batches('pix2pix', cases.PIX2PIX['batch']):
-    fake_b = gen(a)
-    fake_logits = disc(torch.cat([a, fake_b.detach()], 1))
-    real_logits = disc(torch.cat([a, b], 1))
-    disc_loss = 0.5 * (bce(fake_logits, 0.0) + bce(real_logits, 1.0))
-    disc_adam.zero_grad()
-    disc_loss.backward()
-    disc_adam.step()
-
-    gan, l1 = bce(disc(torch.cat([a, fake_b], 1)), 1.0), F.l1_loss(fake_b, b)
-    gen_adam.zero_grad()
-    (gan + 100 * l1).backward()
-    gen_adam.step()
-    trace.append({'loss/disc': disc_loss, 'loss/gan': gan, 'loss/l1': l1, 'loss/gen': gan + 100 * l1})
+  step = torch_steps.pix2pix(gen, disc)
+  trace = [step(a, b) for a, b in batches('pix2pix', cases.PIX2PIX['batch'])]
   return finished(trace, {'gen': gen, 'disc': disc})
 
 
-class Pool:
-  """Fills first; then, where `swap` says so, gives a stored image for the new one."""
-
-  def __init__(self, size, swaps, slots):
-    self.size, self.stored = size, []
-    self.draws = zip(swaps.ravel().tolist(), slots.ravel().tolist(), strict=True)
-
-  def query(self, images):
-    returned = []
-    for image, (swap, slot) in zip(images, self.draws, strict=False):
-      if len(self.stored) < self.size:
-        self.stored.append(image)
-      elif swap:
-        image, self.stored[slot] = self.stored[slot], image
-      returned.append(image)
-    return torch.stack(returned)
-
-
 def cyclegan() -> dict[str, np.ndarray]:
-  """Ten updates: both generators' by one Adam, then both discriminators' by another, on fakes from pools."""
   names = {'gen': ('ab', 'ba'), 'disc': ('a', 'b')}
   nets = {n: load(build(cases.CYCLEGAN[k], 3, 3), f'cyclegan/{n}') for k in names for n in names[k]}
-  gen_adam, disc_adam = adam(nets['ab'], nets['ba']), adam(nets['a'], nets['b'])
-  pools = {which: Pool(cases.CYCLEGAN['pool'], *cases.pool_draws(which)) for which in 'ab'}
-
-  def lsgan(logits, label):
-    return F.mse_loss(logits, torch.full_like(logits, label))
-
-  trace = []
-  for a, b in batches('cyclegan', cases.CYCLEGAN['batch']):
-    fake_b = nets['ab'](a)
-    cycle_a = nets['ba'](fake_b)
-    fake_a = nets['ba'](b)
-    cycle_b = nets['ab'](fake_a)
-    parts = {
-      'loss/gan_ab': lsgan(nets['b'](fake_b), 1.0),
-      'loss/gan_ba': lsgan(nets['a'](fake_a), 1.0),
-      'loss/cycle_a': 10 * F.l1_loss(cycle_a, a),
-      'loss/cycle_b': 10 * F.l1_loss(cycle_b, b),
-      'loss/identity_a': 0.5 * 10 * F.l1_loss(nets['ba'](a), a),
-      'loss/identity_b': 0.5 * 10 * F.l1_loss(nets['ab'](b), b),
-    }
-    gen_adam.zero_grad()
-    sum(parts.values()).backward()
-    gen_adam.step()
-
-    disc_adam.zero_grad()  # what the generators' loss left there
-    for which, real, fake in (('b', b, fake_b), ('a', a, fake_a)):
-      fake = pools[which].query(fake.detach())
-      loss = 0.5 * (lsgan(nets[which](real), 1.0) + lsgan(nets[which](fake), 0.0))
-      loss.backward()
-      parts[f'loss/disc_{which}'] = loss
-    disc_adam.step()
-    trace.append(parts)
-  return finished(trace, nets)
+  draws = {which: (x.ravel().tolist() for x in cases.pool_draws(which)) for which in 'ab'}
+  pools = {which: torch_steps.Pool(cases.CYCLEGAN['pool'], zip(*draws[which], strict=True)) for which in 'ab'}
+  step = torch_steps.cyclegan(nets, pools)
+  return finished([step(a, b) for a, b in batches('cyclegan', cases.CYCLEGAN['batch'])], nets)
 
 
 def finished(trace: list[dict], nets: dict[str, nn.Module]) -> dict[str, np.ndarray]:

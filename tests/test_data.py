@@ -8,7 +8,7 @@ from PIL import Image
 from configs import common
 from i2i_jax import data
 from i2i_jax.config import BadInput, override
-from i2i_jax.data import earth, folders, images
+from i2i_jax.data import earth, fake, folders, images
 
 
 def earth_config(folder, size=64, task='relief'):
@@ -122,6 +122,40 @@ def test_no_flip_where_the_config_says_so(tiny):
   for seed in range(10):
     out = view({'a': image, 'b': image, 'name': 'x'}, np.random.default_rng(seed))
     np.testing.assert_array_equal(images.to_uint8(out['a']), image)
+
+
+@pytest.mark.parametrize('paired', [True, False])
+@pytest.mark.parametrize('room', [True, False])
+def test_images_are_decoded_once_if_there_is_room_and_batches_are_the_same(tiny, monkeypatch, paired, room):
+  with tiny.unlocked():
+    tiny.data.paired = paired
+    tiny.batch_size = 4
+  decoded = []
+  original = fake.Pairs.__getitem__
+  monkeypatch.setattr(fake.Pairs, '__getitem__', lambda self, i: decoded.append(i) or original(self, i))
+  pixels = 18 * 28 * 3 * 16 * (2 if paired else 1)  # load_size, channels, images
+  monkeypatch.setattr(data, 'CACHE_BYTES', pixels if room else pixels - 1)
+  config = tiny.copy_and_resolve_references().unlock()
+  config.data.crop_size = config.data.load_size  # the same images, whole
+  source = data.get(config, 'train')
+  read = data.at_load_size(source, config.data)
+  decoded.clear()
+  for epoch in range(3):
+    for index in range(len(source)):
+      pair = read(index, np.random.default_rng([epoch, index]))
+      fresh = original(source, index) if paired else None
+      assert {pair[k].shape for k in 'ab'} == {(18, 28, 3)}
+      if paired:
+        np.testing.assert_array_equal(pair['a'], fresh['a'])
+  once = len(set(decoded))
+  assert len(decoded) == once if room else len(decoded) > 2 * once
+
+  kept = data.train_iterator(source, tiny)
+  monkeypatch.setattr(data, 'CACHE_BYTES', 0)
+  fresh = data.train_iterator(source, tiny)
+  for _ in range(12):
+    for one, other in zip(next(kept).values(), next(fresh).values(), strict=True):
+      np.testing.assert_array_equal(one, other)
 
 
 def test_the_position_is_restored_exactly(tiny):

@@ -108,9 +108,9 @@ DONE = 'import sys, pathlib; pathlib.Path(sys.argv[3], "result.json").write_text
 def test_only_what_is_not_done_is_run_first_seeds_first(experiment, tmp_path, monkeypatch):
   started = stub(monkeypatch, DONE)
   runs = runs_of(experiment, tmp_path / 'w')
-  assert sweep.run_all(runs[:1], 1, 'psnr', tmp_path, 4) == ([], 0)
+  assert sweep.run_all(runs[:1], 1, 'psnr', 4) == ([], 0)
   todo = [run for run in runs if sweep.result_of(run) is None]
-  assert sweep.run_all(todo, 2, 'psnr', tmp_path, 4) == ([], 0)
+  assert sweep.run_all(todo, 2, 'psnr', 4) == ([], 0)
   assert started == [('narrow', 0), ('wide', 0), ('narrow', 1), ('wide', 1)]
 
 
@@ -152,7 +152,7 @@ def test_a_signal_stops_the_runs_and_is_passed_on_once(experiment, tmp_path, mon
     return self
 
   monkeypatch.setattr(cli.Stop, '__enter__', enter)
-  assert sweep.run_all(runs, 2, 'psnr', tmp_path, 4) == ([], signal.SIGTERM)
+  assert sweep.run_all(runs, 2, 'psnr', 4) == ([], signal.SIGTERM)
   assert len(started) == 2
   assert sum((run.folder / 'saved').exists() for run in runs) == 2
 

@@ -332,7 +332,7 @@ def test_pytorch_files_that_must_not_be_read(tmp_path, monkeypatch, how):
 @pytest.mark.parametrize('net', ['unet_128', 'resnet_9blocks', 'resnet_6blocks'])
 def test_pytorch_loads_what_we_write_and_we_what_it_writes(tmp_path, net, old_format):
   torch = pytest.importorskip('torch')
-  import torch_nets
+  from experiments import torch_nets
 
   make = {
     'unet_128': lambda: torch_nets.unet(3, 3, 7, 2),
@@ -368,7 +368,7 @@ def test_pytorch_loads_what_we_write_and_we_what_it_writes(tmp_path, net, old_fo
 def test_ten_real_pictures_of_a_full_net_are_pytorchs(command, tmp_path):
   """The published net at its own size, by the commands: its pictures differ from PyTorch's by rounding at most."""
   torch = pytest.importorskip('torch')
-  import torch_nets
+  from experiments import torch_nets
 
   torch.manual_seed(0)
   theirs = torch_nets.resnet(3, 3, 9, 64)

@@ -20,7 +20,9 @@ from i2i_jax.writer import read_log
 
 
 def losses(folder):
-  return [line for line in read_log(folder / 'metrics.jsonl') if not any(k.startswith('val/') for k in line)]
+  """What was logged of the updates; the time that was spent waiting is no part of what is reproduced."""
+  lines = [line for line in read_log(folder / 'metrics.jsonl') if not any(k.startswith('val/') for k in line)]
+  return [{k: v for k, v in line.items() if k != 'data/wait'} for line in lines]
 
 
 def state_of(folder):

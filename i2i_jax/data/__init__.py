@@ -6,6 +6,7 @@ function, `source(config.data, split)`, which returns random access to a split: 
 `config.data.paired` off, the training split is an `Unpaired`: two sets of images without partners.
 """
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from i2i_jax.config import BadInput, choice
 from i2i_jax.data import images
 
 SPLITS = ('train', 'val', 'test')
+CACHE_BYTES = 1 << 30  # training images that need no more than this stay in memory, decoded
 
 
 class Unpaired:
@@ -97,8 +99,39 @@ def get(config, split: str):
   return source
 
 
+def at_load_size(source, config_data) -> Callable:
+  """A function (index, rng) -> a training pair, its images resized to load_size as {'a': uint8 [H, W, C], 'b': ...}.
+
+  Each is decoded and resized once, and kept, if all fit into CACHE_BYTES; else each time that it is asked for.
+  """
+  unpaired = not source.paired
+  count = {k: len(source.items[k]) if unpaired else len(source) for k in 'ab'}
+  pixels = config_data.load_size[0] * config_data.load_size[1]
+  needed = sum(count[k] * pixels * config_data[f'channels_{k}'] for k in 'ab')
+  keep = functools.cache if needed <= CACHE_BYTES else lambda read: read
+
+  def resized(image):
+    return images.resize(image, config_data.load_size)
+
+  if unpaired:
+
+    @keep
+    def read(item, side):
+      image, name = source.read(item, side)
+      return resized(image), name
+
+    return Unpaired(source.items['a'], source.items['b'], read, source.fingerprint).draw
+
+  @keep
+  def get(index):
+    pair = source[index]
+    return {k: resized(pair[k]) for k in 'ab'}
+
+  return lambda index, rng: get(index)
+
+
 def augment(config_data, paired: bool = True) -> Callable:
-  """Training's view of a pair: resized to load_size, a random crop, a random flip, floats in [-1, 1].
+  """Training's view of a pair at load_size: a random crop, a random flip, floats in [-1, 1].
 
   Crop and flip are the same for a and b, unless they are no pair.
   """
@@ -106,7 +139,7 @@ def augment(config_data, paired: bool = True) -> Callable:
   def view(image, crops, flip):
     top, left = crops
     height, width = config_data.crop_size
-    image = images.resize(image, config_data.load_size)[top : top + height, left : left + width]
+    image = image[top : top + height, left : left + width]
     return images.to_float(image[:, ::-1] if flip else image)
 
   def draw(rng: np.random.Generator):
@@ -127,10 +160,10 @@ def train_iterator(source, config, *, process_index: int = 0, process_count: int
   Each process gets a disjoint share of the images and of the batch. `get_state()` and `set_state()` of the
   iterator save and restore its position exactly.
   """
-  view = augment(config.data, source.paired)
+  read, view = at_load_size(source, config.data), augment(config.data, source.paired)
 
   def example(index, rng: np.random.Generator):
-    return view(source[index] if source.paired else source.draw(index, rng), rng)
+    return view(read(index, rng), rng)
 
   data = grain.MapDataset.range(len(source)).seed(config.seed)
   data = data[process_index::process_count].shuffle().repeat()

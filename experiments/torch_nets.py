@@ -1,6 +1,6 @@
 """The nets of pytorch-CycleGAN-and-pix2pix in plain torch.nn, with the names of its published state dicts.
 
-Only make_goldens.py and the tests of .pth files use it: no other test needs PyTorch.
+What needs PyTorch uses it: tests/make_goldens.py, the tests of .pth files, and the table of speed.py.
 """
 
 import functools
@@ -107,3 +107,14 @@ class Pixel(nn.Module):
 
   def forward(self, x):
     return self.net(x)
+
+
+def build(config: dict, channels_in: int, channels: int, dropout: bool = False) -> nn.Module:
+  """The net of one of our configs, config.gen or config.disc."""
+  if config['name'] == 'unet':
+    return unet(channels_in, channels, config['depth'], config['width'], config['norm'], dropout)
+  if config['name'] == 'resnet':
+    return resnet(channels_in, channels, config['blocks'], config['width'], config['norm'], dropout)
+  if config['layers']:
+    return patchgan(channels_in, config['layers'], config['width'], config['norm'])
+  return Pixel(channels_in, config['width'], config['norm'])
