@@ -31,9 +31,11 @@ def describe(method: Method, config) -> str:
     for layer, output in layers:
       count = parameter_count(variables['params'].get(layer, {}))
       lines.append(f'  {layer:18}{size(output):>16}{count:14,}')
-    lines += [f'  {"output":18}{size(y):>16}', f'{name}: {parameter_count(variables["params"]):,} parameters', '']
+    lines += [f'  {"output":18}{size(leaf):>16}' for leaf in jax.tree.leaves(y)]
+    lines += [f'{name}: {parameter_count(variables["params"]):,} parameters', '']
   return '\n'.join(lines[:-1])
 
 
 def size(x) -> str:
-  return ' x '.join(map(str, x.shape[1:]))
+  """Of [B, H, W, C], or of a net's (y, out)."""
+  return ' x '.join(map(str, jax.tree.leaves(x)[0].shape[1:]))

@@ -76,6 +76,12 @@ def gradient_penalty(disc, real, fake, rng):
   return jnp.mean(jnp.square(norms - 1))
 
 
+def mean_logit(logits):
+  """The mean logit, of several scales the mean of their means: what is logged."""
+  means = [jnp.mean(leaf) for leaf in jax.tree.leaves(logits)]
+  return sum(means[1:], means[0]) / len(means)
+
+
 def l1(fake, real):
   """Mean absolute difference."""
   return jnp.mean(jnp.abs(fake - real))

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import checkpoint, cli, compiling, cost, data, evaluate, mesh, methods, profiling, report
+from i2i_jax import checkpoint, cli, compiling, cost, data, evaluate, grow, mesh, methods, profiling, report
 from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, RunFault, load, to_dict
 from i2i_jax.data import images
@@ -56,6 +56,8 @@ def train(
   if 'ba' not in method.directions and not train_data.paired:
     raise BadInput(f'config.data.paired: {config.method} learns from pairs, and these images have none; use cyclegan')
   shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
+  stages = grow.stages(config)
+  grow.check(config, method, shapes)
   end = min(config.steps, stop_at or config.steps)
   done = checkpoint.steps(workdir)
   if done and done[-1] >= end:
@@ -118,7 +120,7 @@ def train(
       checkpoint.placed(shapes, shardings.replicated),
       checkpoint.placed(checkpoint.example_batch(config), shardings.data),
     )
-    costs = cost.of(config, method, shapes, train_step, (*placed, key))
+    costs = cost.of(config, method, shapes, train_step, (*placed, key, grow.size_at(stages, config.steps)))
     print(cost.line(costs))
     predict = {
       direction: evaluate.predictor(method.translate, shardings, config.seed, direction=direction)
@@ -158,7 +160,7 @@ def train(
         local = next_batch(waiting)
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(shardings.data, x), local)
         with jax.transfer_guard('disallow'), jax.profiler.StepTraceAnnotation('train', step_num=step):
-          state, metrics = train_step(state, batch, key)
+          state, metrics = train_step(state, batch, key, grow.size_at(stages, step - 1))
         trace.after(step, metrics)
         if late:
           log(*late)
@@ -190,12 +192,16 @@ def train(
 
 
 def compiled_step(method: methods.Method, shardings: mesh.Shardings):
-  """The whole update, (state, batch, key) -> (state, metrics), as one program; the state is given away to it."""
+  """The whole update, (state, batch, key, size) -> (state, metrics), as one program; the state is given away to it.
 
-  def train_step(state, batch, key):
+  `size` is that of the images that are trained on, smaller than the batch's while training grows.
+  """
+
+  def train_step(state, batch, key, size=None):
+    batch = grow.downsized(batch, size) if size else batch
     return method.train_step(state, batch, jax.random.fold_in(key, state.step))
 
-  return compiling.jit(train_step, donate_argnums=0, out_shardings=shardings.replicated)
+  return compiling.jit(train_step, donate_argnums=0, static_argnums=3, out_shardings=shardings.replicated)
 
 
 def check_counts(config):

@@ -50,11 +50,14 @@ def get(config, steps_per_epoch: int = 1) -> Method:
 
 
 def run(net: nn.Module, params, stats, x, *, rng=None, **switches):
-  """A net's output on x [B, H, W, C], and its running statistics after it; `rng` draws its dropout."""
+  """A net's output on x [B, H, W, C], its intermediates, and its running statistics after it.
+
+  `rng` draws its dropout.
+  """
   rngs = {} if rng is None else {'dropout': rng}
   variables = {'params': params, 'batch_stats': stats}
-  (y, _), changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
-  return y, changed.get('batch_stats', {})
+  (y, out), changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
+  return y, out, changed.get('batch_stats', {})
 
 
 def init_state(variables: dict[str, dict], txs: dict, dtype, config, extra: dict | None = None) -> State:
@@ -90,20 +93,25 @@ def translate_each(net: nn.Module, params, stats, images, rng, config):
 
   def one(image, rng):
     x = image[None].astype(config.precision)
-    y, _ = run(net, params, stats, x, rng=rng, dropout=config.test.dropout, running_stats=running)
+    y, _, _ = run(net, params, stats, x, rng=rng, dropout=config.test.dropout, running_stats=running)
     return y[0]
 
   return jax.vmap(one)(images, jax.random.split(rng, len(images)))
 
 
-def apply_grads(state: State, txs: dict[str, optax.GradientTransformation], key: str, grads) -> State:
-  """One optimizer step on params[key]."""
+def apply_grads(state: State, txs: dict[str, optax.GradientTransformation], key: str, grads, turn=None) -> State:
+  """One optimizer step on params[key]; where `turn`, a boolean array, is false, none (see optim.select)."""
   updates, opt = txs[key].update(grads, state.opt[key], state.params[key])
   params = optax.apply_updates(state.params[key], updates)
+  if turn is not None:
+    params, opt = (optim.select(turn, *pair) for pair in ((params, state.params[key]), (opt, state.opt[key])))
   return state.replace(params={**state.params, key: params}, opt={**state.opt, key: opt})
 
 
-def update(state: State, txs: dict[str, optax.GradientTransformation], key: str, loss_fn):
-  """One gradient step on params[key]; loss_fn(params) -> (loss, aux). Returns (state, aux)."""
+def update(state: State, txs: dict[str, optax.GradientTransformation], key: str, loss_fn, turn=lambda aux: None):
+  """One gradient step on params[key]; loss_fn(params) -> (loss, aux). Returns (state, aux).
+
+  `turn(aux)` is None, or a boolean array: where that is false nothing moves but what the learning rate counts.
+  """
   grads, aux = jax.grad(loss_fn, has_aux=True)(state.params[key])
-  return apply_grads(state, txs, key, grads), aux
+  return apply_grads(state, txs, key, grads, turn(aux)), aux
