@@ -32,7 +32,7 @@ def match(config, target: float, kind: str) -> float:
   base, tried = net.stage_widths, {}
 
   def ratio(widths):
-    """The cost by the target's, and the widths: in multiples of 2 to 8 where the net asks for it, as for attention's heads."""
+    """The cost by the target's, and the widths: in multiples of 2, 4 or 8 where the net, like its heads, needs it."""
     for multiple in (1, 2, 4, 8):
       widths = tuple(max(multiple, round(w / multiple) * multiple) for w in widths)
       if widths in tried:

@@ -115,13 +115,17 @@ def test_what_can_not_be_matched_is_refused(tiny):
 
 
 @pytest.mark.parametrize('file', sorted(EXPERIMENTS.glob('[!_]*.py')), ids=lambda p: p.stem)
-def test_the_experiments_compare_at_equal_cost(file, tmp_path, monkeypatch):
+def test_the_experiments_build_and_compare_at_equal_cost(file, tmp_path, monkeypatch):
   if 'def sweep' not in file.read_text():
     pytest.skip('not a sweep')
   experiment = sweep.read_experiment(file)
   monkeypatch.chdir(EXPERIMENTS.parent)
   configs = sweep.variant_configs(experiment, ['--config.batch_size=2'], tmp_path / 'widths.json')
   assert all(c.batch_size == 2 for c, _ in configs.values())
+  for variant, _ in configs.values():  # each can be trained
+    method, batch = methods.get(variant), checkpoint.example_batch(variant)
+    state = jax.eval_shape(method.init, jax.random.key(0), batch)
+    jax.eval_shape(method.train_step, state, batch, jax.random.key(0))
   if experiment.match:
     assert len(configs) > 3 and all(abs(ratio - 1) < 0.02 for _, ratio in configs.values())
     # What was found is kept.
