@@ -2,7 +2,7 @@
 
 `layers(config.gen)` or `layers(config.disc)` is the one place that knows both names of a net's layers (those of
 models/networks.py there, and our modules' paths); reading and writing both follow it. Kernels: Conv2d's
-(out, in, h, w) is our [h, w, in, out], ConvTranspose2d's (in, out, h, w) is our [h, w, in, out], not flipped.
+(out, in, h, w) is our [h, w, in, out], ConvTranspose2d's (in, out, h, w) is our [h, w, out, in], not flipped.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from i2i_jax.config import BadInput, choice
 
 FORMATS = ('.pth', '.pt', '.safetensors')
 LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean', 'var': 'running_var'}
-AXES = {'conv': (2, 3, 1, 0), 'transpose': (2, 3, 0, 1)}  # of PyTorch's kernel, in our order
+AXES = (2, 3, 1, 0)  # of PyTorch's kernels, in our order
 STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 
 # What else a net of ours could be, the nets there are not.
@@ -127,7 +127,7 @@ def names(found: list[Layer], variables) -> dict[str, tuple]:
     if tuple(module) not in known:
       raise BadInput(f'our layer {"/".join(module)} has no counterpart in PyTorch')
     layer = known[tuple(module)]
-    out[f'{layer.torch}.{LEAVES[leaf]}'] = (path, AXES[layer.kind] if leaf == 'kernel' else None)
+    out[f'{layer.torch}.{LEAVES[leaf]}'] = (path, AXES if leaf == 'kernel' else None)
   return out
 
 

@@ -57,7 +57,7 @@ def test_transposed_convolution_is_pytorchs(shape, kernel, stride, padding, outp
     pytest.skip('PyTorch refuses it: no output')
   x, w = rng.normal(size=(*shape, 3)), rng.normal(size=(kernel, kernel, 3, 2))
   expected = transposed_by_definition(x, w, stride, padding, output_padding)
-  y = transposed_convolve(jnp.float32(x), jnp.float32(w), stride, padding, output_padding)
+  y = transposed_convolve(jnp.float32(x), jnp.float32(w).swapaxes(2, 3), stride, padding, output_padding)
   assert y.shape == expected.shape
   np.testing.assert_allclose(y, expected, atol=1e-4)
 

@@ -63,17 +63,17 @@ def transposed_convolve(x, kernel, stride: int, padding: int, output_padding: in
   """torch.nn.functional.conv_transpose2d: y[s i + k - p] += x[i] kernel[k], summed over input channels.
 
   Args:
-    x: [B, H, W, I]. kernel: [k, k, I, O], k in PyTorch's order (not flipped).
+    x: [B, H, W, I]. kernel: [k, k, O, I], that of the convolution whose transpose this is; not flipped.
 
   Returns:
     [B, H', W', O] with H' = (H - 1) * stride - 2 * padding + k + output_padding.
   """
   size = tuple((n - 1) * stride - 2 * padding + len(kernel) + output_padding for n in x.shape[1:3])
-  return input_gradient(x, kernel.swapaxes(2, 3), stride, ((padding, padding),) * 2, size)
+  return input_gradient(x, kernel, stride, ((padding, padding),) * 2, size)
 
 
 class ConvTranspose(nn.Module):
-  """torch.nn.ConvTranspose2d; kernel [k, k, in, out] with k in PyTorch's order."""
+  """torch.nn.ConvTranspose2d; kernel [k, k, out, in]."""
 
   features: int
   kernel: int
@@ -84,7 +84,7 @@ class ConvTranspose(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+    shape = (self.kernel, self.kernel, self.features, x.shape[-1])
     kernel = self.param('kernel', normal_init, shape, jnp.float32)
     y = transposed_convolve(x, kernel, self.stride, self.padding, self.output_padding)
     if self.use_bias:
