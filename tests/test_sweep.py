@@ -74,6 +74,13 @@ def test_a_sweep_that_was_killed_gives_the_same_table_to_the_last_digit(experime
   assert (tmp_path / 'straight' / 'sweep.html').stat().st_size > 10_000
 
 
+def test_a_step_that_is_just_being_saved_does_not_count(tmp_path):
+  for name in ('2', '4.orbax-checkpoint-tmp'):
+    (tmp_path / 'checkpoints' / name).mkdir(parents=True)
+    (tmp_path / 'checkpoints' / name / '_CHECKPOINT_METADATA').touch()
+  assert checkpoint.steps(tmp_path) == [2]
+
+
 # ------------------------------------------------------------------------- the scheduler, with runs that take no time
 
 
