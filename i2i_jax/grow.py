@@ -40,10 +40,12 @@ def size_at(stages: list, done: int) -> tuple[int, int]:
   return [size for start, size in stages if start <= done][-1]
 
 
-def downsized(batch: dict, size: tuple[int, int]) -> dict:
+def downsized(batch: dict, size: tuple[int, int] | None) -> dict:
   """{'a': [B, H, W, C], ...} with images of `size`, each pixel a weighted mean of those that it covers."""
   return {
-    name: x if x.shape[1:3] == size else jax.image.resize(x, (len(x), *size, x.shape[-1]), 'linear', antialias=True)
+    name: x
+    if size in (None, x.shape[1:3])
+    else jax.image.resize(x, (len(x), *size, x.shape[-1]), 'linear', antialias=True)
     for name, x in batch.items()
   }
 

@@ -44,7 +44,7 @@ def train(
 ) -> int:
   """Trains up to config.steps, or only up to `stop_at`. Returns 0, or 128 + the signal that stopped it.
 
-  A new run starts from the weights of the run in `init_from`, if one is named.
+  A new run starts from the weights of the run in `init_from`, if one is named; `profile` records a few steps.
   """
   # ---------------------------------------------------------------------------------- check, create nothing
   check_counts(config)
@@ -64,9 +64,9 @@ def train(
     print(f'{workdir} is complete: {done[-1]} of {end} steps done, nothing to train')
     return 0
   start = done[-1] if done else 0
-  if profile and end - start < profiling.STEPS.stop:
+  if profile and end - start < profiling.STEPS[-1]:
     raise BadInput(
-      f'--profile: {end - start} steps are left to do, and it needs {profiling.STEPS.stop}; raise config.steps'
+      f'--profile: {end - start} steps are left to do, and it needs {profiling.STEPS[-1]}; raise config.steps'
     )
   checkpoint.check_room(workdir, shapes, copies=2, fault=BadInput)
 
@@ -192,14 +192,13 @@ def train(
 
 
 def compiled_step(method: methods.Method, shardings: mesh.Shardings):
-  """The whole update, (state, batch, key, size) -> (state, metrics), as one program; the state is given away to it.
+  """The whole update, (state, batch, key) -> (state, metrics), as one program; the state is given away to it.
 
-  `size` is that of the images that are trained on, smaller than the batch's while training grows.
+  A fourth argument, (height, width), is the size that the batch is brought to first: a program each.
   """
 
   def train_step(state, batch, key, size=None):
-    batch = grow.downsized(batch, size) if size else batch
-    return method.train_step(state, batch, jax.random.fold_in(key, state.step))
+    return method.train_step(state, grow.downsized(batch, size), jax.random.fold_in(key, state.step))
 
   return compiling.jit(train_step, donate_argnums=0, static_argnums=3, out_shardings=shardings.replicated)
 

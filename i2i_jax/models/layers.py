@@ -4,6 +4,7 @@ Flax's own layers differ in ways that raise no error: `SAME` pads a strided conv
 use eps 1e-6, and running variances are biased. All arrays are [B, H, W, C].
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ from flax import linen as nn
 from jax import lax
 
 from i2i_jax.config import choice
-from i2i_jax.models.conv import convolve, input_gradient
+from i2i_jax.models.conv import by_platform, convolve, input_gradient
 
 PADDINGS = {'zero': 'constant', 'reflect': 'reflect', 'replicate': 'edge'}
 NORMS = ('batch', 'instance', 'group', 'layer', 'none')
@@ -146,7 +147,7 @@ class Norm(nn.Module):
     if kind == 'none':
       return x
     if kind == 'instance':
-      return normalise(x, *moments(x, (1, 2)), self.eps)
+      return standardise(x, self.eps, False)[0]
 
     features = x.shape[-1]
     scale = self.param('scale', lambda k, s, d: 1 + normal_init(k, s, d), (features,), jnp.float32)
@@ -160,15 +161,76 @@ class Norm(nn.Module):
     running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,), jnp.float32)
     running_var = self.variable('batch_stats', 'var', jnp.ones, (features,), jnp.float32)
     if self.running_stats:
-      mean, var = per_channel(running_mean.value), per_channel(running_var.value)
+      y = normalise(x, per_channel(running_mean.value), per_channel(running_var.value), self.eps)
     else:
-      mean, var = moments(x, (0, 1, 2))
+      y, mean, var = standardise(x, self.eps, True)
       if self.is_mutable_collection('batch_stats') and not self.is_initializing():
         count = x.size // features
         unbiased = var * (count / max(count - 1, 1))
         for running, new in ((running_mean, mean), (running_var, unbiased)):
           running.value = self.momentum * running.value + (1 - self.momentum) * new.reshape(features)
-    return normalise(x, mean, var, self.eps) * per_channel(scale) + per_channel(bias)
+    return y * per_channel(scale) + per_channel(bias)
+
+
+def per_channel(v):
+  """[C] to [1, 1, 1, C]."""
+  return v.reshape(1, 1, 1, -1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def standardise(x, eps: float, over_batch: bool):
+  """(x - mean) / sqrt(var + eps) by channel, over height and width, and over the batch if asked for.
+
+  Returns:
+    That, the mean and the biased variance; neither of the last two carries a gradient.
+  """
+  return _standardise_fwd(x, eps, over_batch)[0]
+
+
+def _standardise_fwd(x, eps, over_batch):
+  wide = widened(x)
+  mean = mean_of_pixels(wide, over_batch)
+  var = mean_of_pixels(jnp.square(wide - mean), over_batch)
+  return (normalise(x, mean, var, eps), mean, var), (x, mean, var)
+
+
+def _standardise_bwd(eps, over_batch, saved, cotangents):
+  x, mean, var = saved
+  grads = widened(cotangents[0])
+  y = normalise(widened(x), mean, var, eps)
+  centred = grads - mean_of_pixels(grads, over_batch) - y * mean_of_pixels(grads * y, over_batch)
+  return ((centred * lax.rsqrt(var + eps)).astype(x.dtype),)
+
+
+standardise.defvjp(_standardise_fwd, _standardise_bwd)
+
+
+def mean_of_pixels(x, over_batch: bool = False):
+  """The mean of [B, H, W, C] over height and width, kept as axes of size 1, and over the batch if asked for."""
+
+  def by_product(x):  # rows are added up as a matrix product, which uses all cores and no copy
+    batch, height, width, channels = x.shape
+    ones = jnp.full((1, height), 1 / height, x.dtype)
+    return (ones @ x.reshape(batch, height, -1)).reshape(batch, 1, width, channels).mean(2, keepdims=True)
+
+  mean = by_platform(by_product, lambda x: x.mean((1, 2), keepdims=True), x)
+  return mean.mean(0, keepdims=True) if over_batch else mean
+
+
+def widened(x):
+  """At least float32, which statistics are computed in."""
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def moments(x, axes):
+  """Mean and biased variance over `axes`, kept as axes of size 1, at least in float32."""
+  x = widened(x)
+  mean = x.mean(axes, keepdims=True)
+  return mean, jnp.square(x - mean).mean(axes, keepdims=True)
+
+
+def normalise(x, mean, var, eps):
+  return ((widened(x) - mean) * lax.rsqrt(var + eps)).astype(x.dtype)
 
 
 def spectral_normalise(module: nn.Module, kernel, *, running_stats: bool, name: str = 'u'):
@@ -193,18 +255,3 @@ def spectral_normalise(module: nn.Module, kernel, *, running_stats: bool, name: 
 def unit(v):
   """v / |v|, with torch.nn.functional.normalize's guard against zero."""
   return v / jnp.maximum(jnp.linalg.norm(v), 1e-12)
-
-
-def per_channel(v):
-  """[C] to [1, 1, 1, C]."""
-  return v.reshape(1, 1, 1, -1)
-
-
-def moments(x, axes):
-  """Mean and biased variance over `axes`, kept as axes of size 1."""
-  mean = x.mean(axes, keepdims=True)
-  return mean, jnp.square(x - mean).mean(axes, keepdims=True)
-
-
-def normalise(x, mean, var, eps):
-  return (x - mean) * lax.rsqrt(var + eps)
