@@ -17,6 +17,7 @@ from flax import linen as nn
 
 from i2i_jax import optim
 from i2i_jax.config import choice
+from i2i_jax.models import conv
 
 PRECISIONS = ('float32', 'float64')
 
@@ -58,6 +59,25 @@ def run(net: nn.Module, params, stats, x, *, rng=None, **switches):
   variables = {'params': params, 'batch_stats': stats}
   (y, out), changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
   return y, out, changed.get('batch_stats', {})
+
+
+def run_each(net: nn.Module, params, stats, inputs: list, *, config, rngs=(None, None), **switches):
+  """[`run` on x for x in inputs], as one batch where the net treats samples apart; `config` is the net's.
+
+  Returns:
+    The list of (y, out), and the running statistics after the last.
+  """
+  apart = config.norm != 'batch' and not config.get('dropout') and not config.get('spectral_norm')
+  if len(inputs) == 1 or not apart or conv.is_plain():
+    results = []
+    for x, rng in zip(inputs, rngs, strict=False):
+      y, out, stats = run(net, params, stats, x, rng=rng, **switches)
+      results.append((y, out))
+    return results, stats
+  # One of each in turn, so that a batch that is split over devices stays where it is.
+  batch = jnp.stack(inputs, axis=1).reshape(-1, *inputs[0].shape[1:])
+  y, out, stats = run(net, params, stats, batch, rng=rngs[0], **switches)
+  return [jax.tree.map(lambda x: x[i :: len(inputs)], (y, out)) for i in range(len(inputs))], stats  # noqa: B023
 
 
 def init_state(variables: dict[str, dict], txs: dict, dtype, config, extra: dict | None = None) -> State:
