@@ -29,6 +29,7 @@ class ResNet(nn.Module):
   channels: int
   blocks: int = 9
   width: int = 64
+  widths: tuple[int, ...] = ()  # after the stem and each halving, in place of width
   norm: str = 'instance'
   dropout_rate: float = 0.0
   downsample: str = 'stride'
@@ -44,6 +45,14 @@ class ResNet(nn.Module):
     """Heights and widths must be multiples of it."""
     return 2**self.halvings
 
+  @property
+  def stage_widths(self) -> tuple[int, ...]:
+    """Channels after the stem and after each halving."""
+    count = self.halvings + 1
+    if len(self.widths) not in (0, count):
+      raise BadInput(f'config.gen.widths = {self.widths} must name {count} widths, or none')
+    return self.widths or tuple(self.width * 2**i for i in range(count))
+
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
     if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
@@ -53,6 +62,7 @@ class ResNet(nn.Module):
       )
     check_side_outputs(self.side_outputs, self.halvings)
     use_bias = self.norm != 'batch'
+    widths = self.stage_widths
     blurred = choice('config.gen.downsample', self.downsample, DOWNSAMPLES) == 'blur'
 
     def norm(name):
@@ -65,11 +75,11 @@ class ResNet(nn.Module):
     attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
 
     def stem(x):
-      return activate('stem')(Conv(self.width, 7, 1, 3, self.padding, use_bias, name='stem')(x))
+      return activate('stem')(Conv(widths[0], 7, 1, 3, self.padding, use_bias, name='stem')(x))
 
     def down(x, i):
       name, stride = f'down{i}', 1 if blurred else 2
-      x = activate(name)(Conv(self.width * 2 ** (i + 1), 3, stride, 1, use_bias=use_bias, name=name)(x))
+      x = activate(name)(Conv(widths[i + 1], 3, stride, 1, use_bias=use_bias, name=name)(x))
       return blur(x) if blurred else x
 
     def block(x, i):
@@ -80,7 +90,7 @@ class ResNet(nn.Module):
       return x + norm(f'block{i}_conv1')(y)
 
     def up(x, i):
-      name, width = f'up{i}', self.width * 2 ** (self.halvings - i - 1)
+      name, width = f'up{i}', widths[self.halvings - i - 1]
       return activate(name)(Upsample(width, self.upsample, 3, self.padding, use_bias, name=name)(x))
 
     features = [attend('stem', stage(self, stem, x))]
@@ -113,6 +123,7 @@ def build(config, channels: int) -> ResNet:
     channels,
     blocks=config.blocks,
     width=config.width,
+    widths=tuple(config.get('widths', ())),
     norm=config.norm,
     dropout_rate=config.dropout,
     downsample=config.downsample,
