@@ -60,12 +60,9 @@ class LocalEnhancer(nn.Module):
       z = Conv(width, 7, 1, 3, self.padding, use_bias, name=f'{name}_stem')(inputs[-2 - i])
       z = Conv(2 * width, 3, 2, 1, use_bias=use_bias, name=f'{name}_down')(activate(f'{name}_stem', z))
       y = activate(f'{name}_down', z) + y
-      for j in range(self.blocks):
-        block = f'{name}_block{j}'
-        z = Conv(2 * width, 3, 1, 1, self.padding, use_bias, name=f'{block}_conv0')(y)
-        z = activate(f'{block}_conv0', z)
-        z = Conv(2 * width, 3, 1, 1, self.padding, use_bias, name=f'{block}_conv1')(z)
-        y = y + Norm(self.norm, running_stats, name=f'{block}_conv1_norm')(z)
+      if self.blocks:
+        blocks = resnet.Blocks(self.blocks, self.norm, padding=self.padding, name=f'{name}_blocks')
+        y, _ = blocks(y, 0, self.blocks, dropout=False, running_stats=running_stats)
       y = Upsample(width, self.upsample, 3, self.padding, use_bias, name=f'{name}_up')(y)
       y = activate(f'{name}_up', y)
       features.append(y)
