@@ -36,5 +36,5 @@ def stage(module: nn.Module, compute: Callable, *args):
 
 
 def repeated(step: Callable) -> Callable:
-  """The body of a lax.scan, as `stage`: within `rematerialised(True)` a backward pass keeps what goes into it alone."""
+  """The body of a lax.scan, as `stage` is: within `rematerialised(True)` only what goes in is kept."""
   return jax.checkpoint(step, prevent_cse=False) if _on.get() else step

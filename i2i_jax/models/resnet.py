@@ -7,6 +7,7 @@ Johnson et al.'s, ECCV 2016); ResnetGenerator in models/networks.py of pytorch-C
 import functools
 from collections.abc import Mapping
 
+import jax
 from flax import linen as nn
 from flax.core import FrozenDict
 
