@@ -50,7 +50,7 @@ def table(rows: dict, settings: dict) -> str:
 
 def main():
   cli.parser(__doc__, 'speed_memory').parse_args()
-  cli.set_up()
+  cli.keep_compiled()
   print(table(ROWS, SETTINGS))
 
 
