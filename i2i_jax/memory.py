@@ -15,7 +15,7 @@ SETTING = Path('/sys/kernel/mm/transparent_hugepage/enabled')
 
 
 def wanted(environ, setting: str) -> bool:
-  """Whether huge pages are to be had by asking (`setting`: SETTING's text), and the user sets malloc up no other way."""
+  """Whether huge pages are to be had by asking (`setting`: SETTING's text), and the user does not set malloc up."""
   own = any(name.startswith(('MALLOC_', 'GLIBC_TUNABLES')) for name in environ)
   return '[madvise]' in setting and not own and platform.libc_ver()[0] == 'glibc'
 
@@ -28,7 +28,7 @@ def setting() -> str:
 
 
 def use_huge_pages():
-  """Starts `python -m i2i_jax.<command>` once more, in the same process, with huge pages. Any other program goes on."""
+  """Starts `python -m i2i_jax.<command>` once more, in the same process, with huge pages."""
   if sys.argv[:1] == ['-m'] and wanted(os.environ, setting()):  # so it reads while Python looks for the command
     os.environ['GLIBC_TUNABLES'] = TUNABLE
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
