@@ -83,7 +83,9 @@ def test_nets_compute_in_bfloat16(method):
       vector = 1 in (left.ndim, right.ndim)  # spectral norm's power iteration
       assert means or vector, eqn
       continue
-    assert {left.dtype, right.dtype} == {jnp.dtype('bfloat16')}, eqn
+    # Softmax attention keeps its logits, and so their gradients, in float32.
+    logits = name == 'dot_general' and eqn.params['preferred_element_type'] == jnp.float32
+    assert {left.dtype, right.dtype} - ({jnp.dtype('float32')} if logits else set()) == {jnp.dtype('bfloat16')}, eqn
     counts[name] += 1
   assert min(counts.values()) > 5, counts
 
@@ -103,13 +105,11 @@ def test_what_is_kept_and_what_losses_are_computed_in_is_float32(method):
 def test_bfloat16_trains_as_float32_does(method):
   """Ten steps: the losses deviate by the rounding of 8 bits, which a GAN's steps let grow a little."""
   changes = {'gen.dropout': 0.0}
-  state, wide = trained(small(method, **changes), 10)
+  _, wide = trained(small(method, **changes), 10)
   _, narrow = trained(small(method, precision='bfloat16', **changes), 10)
   names = [name for name in wide[0] if name.startswith('loss/')]
   deviations = np.array([[abs(n[k] - w[k]) / abs(w[k]) for k in names] for n, w in zip(narrow, wide, strict=True)])
-  print(
-    f'{method}: largest relative deviation of a loss {deviations.max():.2e}, at the first step {deviations[0].max():.2e}'
-  )
+  print(f'{method}: a loss deviates by {deviations.max():.1e} of itself, at first by {deviations[0].max():.1e}')
   assert 1e-7 < deviations[0].max() < 0.02
   assert deviations.max() < 0.1
 
@@ -148,7 +148,6 @@ CASES = {
     {
       'gen.name': 'pix2pixhd',
       'gen.local': 1,
-      'gen.halvings': 2,
       'gen.norm': 'instance',
       'loss.feature_matching': 1.0,
     },
