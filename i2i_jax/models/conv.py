@@ -176,17 +176,24 @@ def fast_input_gradient(y, kernel, *, stride, padding, size):
     if not (row_taps and col_taps):
       out.append(jnp.zeros((len(y), rows, cols, inputs), y.dtype))
     elif small:
-      parts = [
-        zero_pad(spread[tap], ((row_pad[0] - i, row_pad[1] + i - len(row_taps) + 1),
-                               (col_pad[0] - j, col_pad[1] + j - len(col_taps) + 1)))
-        for (i, row), (j, col) in itertools.product(enumerate(reversed(row_taps)), enumerate(reversed(col_taps)))
-        for tap in [(row, col)]
-      ]  # fmt: skip
-      out.append(sum(parts))
+      out.append(gather(spread, row_taps, row_pad, col_taps, col_pad))
     else:
       part = kernel[row_taps[0] :: stride, col_taps[0] :: stride][::-1, ::-1].swapaxes(2, 3)
       out.append(fast_convolve(y, part, stride=1, padding=(row_pad, col_pad)))
   return interleave(out, stride)[:, : size[0], : size[1]]
+
+
+def gather(spread, row_taps, row_pad, col_taps, col_pad):
+  """Adds up what the taps of one phase give, each shifted to where it belongs: [h, w, B, ...] to [B, H, W, I]."""
+
+  def shifted(pad, taps, i):
+    return pad[0] - i, pad[1] + i - len(taps) + 1
+
+  parts = itertools.product(enumerate(reversed(row_taps)), enumerate(reversed(col_taps)))
+  return sum(
+    zero_pad(spread[row, col], (shifted(row_pad, row_taps, i), shifted(col_pad, col_taps, j)))
+    for (i, row), (j, col) in parts
+  )
 
 
 def fast_kernel_gradient(x, y, *, stride, padding, size):

@@ -48,10 +48,8 @@ def cut_input(x, padding, out_size, kernel: int):
   """The input's tiles, and how many there are along each side."""
   step = TILE - kernel + 1
   counts = [-(-n // step) for n in out_size]
-  fill = [
-    (before, after + count * step - n, 0)
-    for (before, after), count, n in zip(padding, counts, out_size, strict=True)
-  ]  # fmt: skip
+  ends = [count * step - n for count, n in zip(counts, out_size, strict=True)]
+  fill = [(before, after + end, 0) for (before, after), end in zip(padding, ends, strict=True)]
   return cut(lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *fill, (0, 0, 0))), TILE, step, counts), counts
 
 
