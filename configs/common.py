@@ -46,10 +46,12 @@ def get_config() -> ConfigDict:
         # folders
         'path': '',  # of the user's images
         'direction': 'ab',  # ba exchanges input and target
+        'wrong_pairs': 0.0,  # share of the training pairs that get another image's target
       },
       'gen': {
         'name': 'unet',
         'width': 64,  # channels after the first stage, doubled at each stage
+        'widths': (),  # channels of each stage, in place of width: for nets of equal cost
         'norm': 'batch',  # batch, instance, group, layer or none
         'dropout': 0.5,
         'upsample': 'transpose',  # transpose, nearest or bilinear

@@ -53,7 +53,7 @@ def table(rows: dict, settings: dict) -> str:
 def main():
   name, lines = 'python -m experiments.speed_memory', argparse.RawDescriptionHelpFormatter
   argparse.ArgumentParser(prog=name, description=__doc__, formatter_class=lines).parse_args()
-  cli.set_up()
+  cli.keep_compiled()
   print(table(ROWS, SETTINGS))
 
 

@@ -6,6 +6,7 @@ they train, closed over the config. `State` holds arrays only; nets and optimize
 
 import functools
 import importlib
+import operator
 import pkgutil
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from flax import linen as nn
 
 from i2i_jax import optim
 from i2i_jax.config import choice
+from i2i_jax.models import conv
 from i2i_jax.models.remat import rematerialised
 
 PRECISIONS = ('bfloat16', 'float32', 'float64')
@@ -69,6 +71,29 @@ def run(net: nn.Module, params, stats, x, *, precision: str, remat: bool = False
     (y, out), changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
   y, out = jax.tree.map(lambda leaf: leaf.astype(storage(precision)), (y, out))
   return y, out, changed.get('batch_stats', {})
+
+
+def run_each(run, net: nn.Module, params, stats, inputs: list, *, config, rngs=(None, None), **switches):
+  """[run(net, ..., x) for x in inputs], as one batch where the net treats samples apart.
+
+  Args:
+    run: what `runner` gives. config: the net's own. rngs: for each input, its dropout's.
+
+  Returns:
+    The list of (y, out), and the running statistics after the last.
+  """
+  apart = config.norm != 'batch' and not config.get('dropout') and not config.get('spectral_norm')
+  if len(inputs) == 1 or not apart or conv.is_plain():
+    results = []
+    for x, rng in zip(inputs, rngs, strict=False):
+      y, out, stats = run(net, params, stats, x, rng=rng, **switches)
+      results.append((y, out))
+    return results, stats
+  # One of each in turn, so that a batch that is split over devices stays where it is.
+  batch = jnp.stack(inputs, axis=1).reshape(-1, *inputs[0].shape[1:])
+  y, out, stats = run(net, params, stats, batch, rng=rngs[0], **switches)
+  parts = (slice(i, None, len(inputs)) for i in range(len(inputs)))
+  return [jax.tree.map(operator.itemgetter(part), (y, out)) for part in parts], stats
 
 
 def storage(precision: str):

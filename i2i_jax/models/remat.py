@@ -8,6 +8,7 @@ import contextlib
 import contextvars
 from collections.abc import Callable
 
+import jax
 from flax import linen as nn
 
 _on = contextvars.ContextVar('remat', default=False)
@@ -32,3 +33,8 @@ def stage(module: nn.Module, compute: Callable, *args):
   if not _on.get():
     return compute(*args)
   return nn.remat(lambda module, *args: compute(*args))(module, *args)
+
+
+def repeated(step: Callable) -> Callable:
+  """The body of a lax.scan, as `stage` is: within `rematerialised(True)` only what goes in is kept."""
+  return jax.checkpoint(step, prevent_cse=False) if _on.get() else step

@@ -30,6 +30,7 @@ class UNet(nn.Module):
   depth: int = 8
   width: int = 64
   max_width: int = 512
+  widths: tuple[int, ...] = ()  # of each stage, in place of the two above
   norm: str = 'batch'
   dropout_rate: float = 0.5
   upsample: str = 'transpose'
@@ -42,6 +43,13 @@ class UNet(nn.Module):
     """Heights and widths must be multiples of it."""
     return 2**self.depth
 
+  @property
+  def stage_widths(self) -> tuple[int, ...]:
+    """Channels that each stage of the encoder puts out."""
+    if len(self.widths) not in (0, self.depth):
+      raise BadInput(f'config.gen.widths = {self.widths} must name {self.depth} widths, or none')
+    return self.widths or tuple(min(self.width * 2**i, self.max_width) for i in range(self.depth))
+
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
     if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
@@ -49,7 +57,7 @@ class UNet(nn.Module):
         f'config.gen.depth: a U-Net of depth {self.depth} takes heights and widths that are multiples of '
         f'{self.multiple}, not {x.shape[1]}x{x.shape[2]}; choose another depth or size'
       )
-    widths = [min(self.width * 2**i, self.max_width) for i in range(self.depth)]
+    widths = self.stage_widths
     use_bias = self.norm != 'batch'  # batch norm's own bias makes it void; so the reference, in every stage
     innermost = self.depth - 1
     check_side_outputs(self.side_outputs, innermost)
@@ -107,6 +115,7 @@ def build(config, channels: int) -> UNet:
     depth=config.depth,
     width=config.width,
     max_width=config.max_width,
+    widths=tuple(config.get('widths', ())),
     norm=config.norm,
     dropout_rate=config.dropout,
     upsample=config.upsample,
