@@ -82,6 +82,14 @@ def mean_logit(logits):
   return sum(means[1:], means[0]) / len(means)
 
 
+def cam(of_source, of_target):
+  """The auxiliary loss of a generator's class activation maps: its classifiers tell source images (1) from target.
+
+  Kim et al., U-GAT-IT, ICLR 2020. Arguments: logits, or a tree of them.
+  """
+  return over_scales(lambda source, target: bce(source, 1.0).mean() + bce(target, 0.0).mean())(of_source, of_target)
+
+
 def l1(fake, real):
   """Mean absolute difference."""
   return jnp.mean(jnp.abs(fake - real))

@@ -42,6 +42,7 @@ def write(workdir: Path) -> Path:
     'curves': curves(log),
     'pictures': {split: s for split in scores if (s := pictures(workdir / f'eval_{split}'))},
     'grids': grids(workdir / 'samples'),
+    'attention': grids(workdir / 'attention'),
   }
   page = workdir / 'report.html'
   part = page.with_suffix('.part')

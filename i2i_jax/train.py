@@ -24,7 +24,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import checkpoint, cli, compiling, data, evaluate, grow, mesh, methods, profiling, report
+from i2i_jax import (
+  attention_maps,
+  checkpoint,
+  cli,
+  compiling,
+  cost,
+  data,
+  evaluate,
+  grow,
+  mesh,
+  methods,
+  profiling,
+  report,
+)
 from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, RunFault, load, to_dict
 from i2i_jax.data import images
@@ -116,10 +129,17 @@ def train(
       return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
 
     train_step = compiled_step(method, shardings)
+    placed = (
+      checkpoint.placed(shapes, shardings.replicated),
+      checkpoint.placed(checkpoint.example_batch(config), shardings.data),
+    )
+    costs = cost.of(config, method, shapes, train_step, (*placed, key, grow.size_at(stages, config.steps)))
+    print(cost.line(costs))
     predict = {
       direction: evaluate.predictor(method.translate, shardings, config.seed, direction=direction)
       for direction in method.directions
     }
+    view = attention_maps.viewer(method, config)
     writer = Writer(workdir, step=start, steps=config.steps, batch_size=config.batch_size)
 
     def validate(step):
@@ -133,6 +153,10 @@ def train(
         batch = next(data.eval_batches(val_data, config, config.samples, limit=config.samples))
         columns = evaluate.sample_columns({d: functools.partial(p, state) for d, p in predict.items()}, batch)
         writer.grid(step, [[images.to_uint8(x) for x in row] for row in zip(*columns.values(), strict=True)])
+        if view:
+          pictures, names = attention_maps.rows(view, state, batch['a'])
+          writer.grid(step, pictures, 'attention')
+          folder.note(workdir, attention=names)
 
     def log(step, metrics):
       values = {name: float(value) for name, value in jax.device_get(metrics).items()}
@@ -172,13 +196,16 @@ def train(
         if last:
           break
       checkpoint.wait(checkpoints)
-    folder.note_time(workdir, time.monotonic() - began)
+    folder.note_time(workdir, time.monotonic() - began, {**costs, 'step_seconds': writer.step_seconds()})
 
   # ------------------------------------------------------------------------------------------------ finish
   if stop.signal:
     print(f'stopped at step {step} of {config.steps}, saved; the same command goes on from there')
     return 128 + stop.signal
-  print(f'{workdir}: step {step} of {config.steps}; page: {report.write(workdir)}')
+  print(
+    f'{workdir}: step {step} of {config.steps}, {1000 * writer.step_seconds():.0f} ms a step; '
+    f'page: {report.write(workdir)}'
+  )
   return 0
 
 

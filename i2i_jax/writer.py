@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import tensorboardX
 from tqdm import tqdm
 
@@ -25,6 +26,7 @@ class Writer:
     # On a terminal a live bar; in a log file the same text as a line every few seconds.
     self.terminal = sys.stderr.isatty()
     self.printed = 0.0
+    self.ticks = []  # when each step of this session was done
     self.bar = tqdm(
       total=steps,
       initial=step,
@@ -35,6 +37,11 @@ class Writer:
 
   def progress(self):
     self.bar.update()
+    self.ticks.append(time.monotonic())
+
+  def step_seconds(self) -> float:
+    """The median time of a step of this session: pauses to validate, save or compile leave it as it is."""
+    return float(np.median(np.diff(self.ticks))) if len(self.ticks) > 1 else 0.0
 
   def scalars(self, step: int, scalars: dict[str, float]):
     """Appends a line {'step': ..., 'loss/l1': ...} and shows the losses."""
@@ -51,13 +58,13 @@ class Writer:
       print(self.bar, file=sys.stderr, flush=True)
       self.printed = time.monotonic()
 
-  def grid(self, step: int, rows):
+  def grid(self, step: int, rows, name: str = 'samples'):
     """Saves rows of uint8 images as samples/step_00000100.png."""
     picture = images.grid(rows)
-    folder = self.workdir / 'samples'
+    folder = self.workdir / name
     folder.mkdir(exist_ok=True)
     images.write_png(folder / f'step_{step:08d}.png', picture)
-    self.board.add_image('samples', picture, step, dataformats='HWC')
+    self.board.add_image(name, picture, step, dataformats='HWC')
 
   def close(self):
     self.bar.close()

@@ -1,15 +1,22 @@
 """Attention: blocks against definitions written out in NumPy, their text in a config, and their places in nets."""
 
-import functools
+import json
 import math
+import re
+import sys
+from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
-from i2i_jax import methods, models
-from i2i_jax.describe import parameter_count
+from configs import common
+from i2i_jax import attention_maps, checkpoint, mesh, methods, models, train
+from i2i_jax import config as configuration
 from i2i_jax.config import BadInput
+from i2i_jax.data import images
 from i2i_jax.models import attention
 
 # ---------------------------------------------------------------------------------------------- NumPy references
@@ -205,7 +212,15 @@ STAGES = {
   'resnet': ['stem', 'down0', 'down1', 'block0', 'bottleneck', 'up0', 'up1'],
   'patchgan': ['conv0', 'conv1', 'conv2'],
 }
-SHRUNK = {'vit': 'vit(blocks=1, heads=1)', 'window': 'window(size=3, heads=1)', 'grid': 'grid(size=3, heads=1)'}
+SHRUNK = {'vit': 'vit(blocks=1, heads={})', 'window': 'window(size=3, heads={})', 'grid': 'grid(size=3, heads={})'}
+
+
+def square(net: str, turn: int) -> dict[str, str]:
+  """A row of a Latin square: over len(SPECS) turns each kind comes to each stage once."""
+  kinds = sorted(SPECS)
+  rows = {stage: kinds[(turn + i) % len(kinds)] for i, stage in enumerate(STAGES[net])}
+  # The U-Net's last stage has the image's 3 channels.
+  return {s: SHRUNK.get(k, k).format(1 if (net, s) == ('unet', 'up0') else 2) for s, k in rows.items()}
 
 
 @pytest.fixture
@@ -226,7 +241,190 @@ def batch_of(config):
   return {k: rng.uniform(-1, 1, (config.batch_size, *config.data.crop_size, 3)).astype(np.float32) for k in 'ab'}
 
 
-@functools.cache
-def split(stages: int, kinds: int) -> list[tuple[int, ...]]:
-  """Latin squares: in run r stage s has kind (r + s) % kinds, so that each kind comes to each stage once."""
-  return [tuple((r + s) % kinds for s in range(stages)) for r in range(kinds)]
+def blocks_of(params) -> dict:
+  return {name.removesuffix('_attention'): p for name, p in params.items() if name.endswith('_attention')}
+
+
+@pytest.mark.parametrize('turn', range(len(SPECS)))
+@pytest.mark.parametrize('net', STAGES)
+def test_every_kind_at_every_stage_trains_and_counts(small, net, turn):
+  """After 5 steps each block changes what passes through it, and its gradients at the net's output are not zero."""
+  where = 'disc' if net == 'patchgan' else 'gen'
+  small[where].name = net
+  small[where].attention = square(net, turn)
+  module = models.build(small[where], 3, where=where)
+  x = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
+  switches = {'running_stats': False} | ({'dropout': False} if where == 'gen' else {})
+
+  def loss(params):
+    passed = {}
+
+    def note(call, args, kwargs, context):
+      y = call(*args, **kwargs)
+      name = context.module.name or ''
+      if name.endswith('_attention') and context.method_name == '__call__':
+        passed[name.removesuffix('_attention')] = jnp.abs(y[0] - args[0]).max()
+      return y
+
+    with nn.intercept_methods(note):
+      y, out = module.apply({'params': params}, x, **switches)
+    errors = [jnp.square(leaf - jnp.cos(jnp.arange(leaf.size).reshape(leaf.shape))) for leaf in jax.tree.leaves(y)]
+    return sum(jnp.mean(e) for e in errors), (passed, out['attention'])
+
+  step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+  params = jax.jit(lambda: module.init(jax.random.key(0), x, **switches)['params'])()
+  for _ in range(6):
+    (value, (passed, maps)), grads = jax.device_get(step(params))
+    assert np.isfinite(value)
+    params = jax.tree.map(lambda p, g: np.float32(p - 2e-3 * np.sign(g)), params, grads)
+
+  assert set(passed) == set(STAGES[net]) == set(blocks_of(grads))
+  assert all(change > 0 for change in passed.values())
+  for path, grad in jax.tree_util.tree_leaves_with_path(blocks_of(grads)):
+    assert np.isfinite(grad).all(), path
+    assert np.abs(grad).max() > 0, path
+  assert all(m.ndim == 3 and m.shape[0] == 2 and np.isfinite(m).all() for m in maps.values())
+
+
+def test_no_attention_is_the_net_as_it_was(small):
+  """Attention adds parameters of its own and touches no other: not even their first values."""
+  for net in ('unet', 'resnet'):
+    small.gen.name = net
+    params = []
+    for spec in ('', 'bottleneck=sagan'):
+      small.gen.attention = spec
+      module = models.build(small.gen, 3, where='gen')
+      x = np.zeros((1, 16, 16, 3), np.float32)
+      switches = {'dropout': False, 'running_stats': False}
+      params.append(jax.jit(lambda m=module, s=switches, x=x: m.init(jax.random.key(0), x, **s))()['params'])
+    plain, attended = params
+    assert set(attended) - set(plain) == {'bottleneck_attention'}
+    jax.tree.map(np.testing.assert_array_equal, plain, {k: attended[k] for k in plain})
+
+
+# ---------------------------------------------------------------------------------------- from text to a trained run
+
+
+@pytest.mark.parametrize(
+  'given', ['down0=se(reduction=2);skip0 = gate', {'down0': 'se(reduction=2)', 'skip0': 'gate'}]
+)
+def test_a_config_takes_text_and_dicts_through_json(given):
+  config = common.get_config()
+  config.gen.update({'depth': 3, 'attention': given})
+  again = configuration.from_dict(json.loads(json.dumps(configuration.to_dict(config.lock()))))
+  net = models.build(again.gen, 3, where='gen')
+  assert {stage: (block.func, block.keywords) for stage, block in net.attention.items()} == {
+    'down0': (attention.SE, {'reduction': 2}),
+    'skip0': (attention.Gate, {}),
+  }
+
+
+def test_the_command_line_takes_text():
+  path = next(p for p in sys.path if (Path(p) / 'configs' / 'common.py').exists())
+  flag = '--config.gen.attention=bottleneck=vit(blocks=2, heads=1); skip2=gate'
+  config = configuration.load(
+    [f'--config={path}/configs/pix2pix_earth.py', flag, '--config.disc.attention=conv1=cam']
+  )
+  assert list(models.build(config.gen, 3, where='gen').attention) == ['bottleneck', 'skip2']
+  assert list(models.build(config.disc, 1, where='disc').attention) == ['conv1']
+
+
+@pytest.mark.parametrize(
+  ('given', 'message'),
+  [
+    ('down9=sagan', "config.gen.attention: stage = 'down9' is not known: did you mean 'down"),
+    ('skip2=gate', "stage = 'skip2' is not known"),  # the innermost stage of depth 3 has no skip
+    ('down1=sagann', "config.gen.attention: down1 = 'sagann' is not known: did you mean 'sagan'"),
+    ('down1=conv', "'conv' is not known"),
+    ('down1=cbam(reductoin=8)', "argument of cbam = 'reductoin' is not known: did you mean 'reduction'"),
+    ('down1=cbam(name=8)', "argument of cbam = 'name' is not known"),
+    ('down1=cbam(reduction=0)', r'cbam\(reduction=0\) must be of type int, from 1 on'),
+    ('down1=cbam(reduction=1.5)', 'must be of type int'),
+    ("down1=sagan(spectral='yes')", 'must be of type bool'),
+    ('down1=cam(slope=1e999)', 'must be of type float'),
+    ('down1=cbam(8)', 'not of the form'),
+    ('down1=cbam(reduction=open("x"))', 'not of the form'),
+    ('down1=__import__("os").getcwd()', 'not of the form'),
+    ('down1=', 'not of the form'),
+    ('down1', 'lacks its kind'),
+    ('down1=se; down1=gate', "stage 'down1' is given twice"),
+    (3, 'must be like'),
+  ],
+)
+def test_what_is_wrong_with_a_spec_is_said(small, given, message):
+  small.gen.update({'depth': 3, 'attention': given})
+  with pytest.raises(BadInput, match=message) as error:
+    methods.get(small)
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('spec', 'message'),
+  [('up0=window(heads=4)', r'attention at up0: 3 channels cannot be split over heads=4; heads may be \[1, 3\]'),
+   ('down0=cbam(kernel=4)', 'give an odd one')],
+)  # fmt: skip
+def test_what_does_not_fit_a_stage_is_said(small, spec, message):
+  small.gen.attention = spec
+  net = models.build(small.gen, 3, where='gen')
+  with pytest.raises(BadInput, match=message):
+    jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), dropout=False, running_stats=False))
+
+
+def test_cams_classifiers_learn_to_tell_source_from_target(small):
+  """pix2pix: their loss falls; and with no weight their logits have no say."""
+  small.gen.attention, small.disc.attention = 'bottleneck=cam', 'conv1=cam'
+  small.optim.lr = 1e-2
+  method, batch = methods.get(small), batch_of(small)
+  state = jax.jit(method.init)(jax.random.key(0), batch)
+  step, seen = jax.jit(method.train_step), []
+  for i in range(12):
+    state, metrics = step(state, batch, jax.random.key(i))
+    seen.append({k: float(v) for k, v in metrics.items()})
+  expected = small.loss.cam * seen[0]['loss/cam'] + seen[0]['loss/gan'] + small.loss.l1 * seen[0]['loss/l1']
+  assert seen[0]['loss/gen'] == pytest.approx(expected, rel=1e-5)
+  assert seen[-1]['loss/cam'] < 0.8 * seen[0]['loss/cam']
+  small.loss.cam = 0.0
+  assert 'loss/cam' not in jax.eval_shape(methods.get(small).train_step, state, batch, jax.random.key(0))[1]
+
+
+def test_a_run_with_attention_resumes_and_shows_its_maps(small, tmp_path):
+  with small.unlocked():
+    small.update({'steps': 4, 'checkpoint_every': 2, 'eval_every': 2, 'samples': 2, 'batch_size': 8})
+    small.gen.attention = {'skip0': 'gate', 'bottleneck': 'sagan', 'down0': 'se'}
+    small.disc.update({'attention': 'conv0=se', 'spectral_norm': True})
+  train.train(small, tmp_path / 'straight', mesh_spec='data=1')
+  train.train(small, tmp_path / 'twice', mesh_spec='data=1', stop_at=2)
+  train.train(small, tmp_path / 'twice', mesh_spec='data=1')
+  straight, twice = (checkpoint.load(tmp_path / name, mesh.make('data=1')) for name in ('straight', 'twice'))
+  jax.tree.map(np.testing.assert_array_equal, straight.state, twice.state)
+  notes = json.loads((tmp_path / 'twice' / 'run.json').read_text())
+  assert notes['attention'] == ['input', 'output', 'bottleneck', 'skip0']  # squeeze-and-excitation has no map
+  drawn = {p.name for p in (tmp_path / 'twice' / 'attention').iterdir()}
+  assert drawn >= {'step_00000002.png', 'step_00000004.png'}
+  assert 'Where it looks' in (tmp_path / 'twice' / 'report.html').read_text()
+  picture = images.read(attention_maps.draw(tmp_path / 'twice', 'val', count=2))
+  assert picture.shape == (2 * 16 + 2, 4 * 16 + 3 * 2, 3)
+
+
+def test_the_readmes_new_kind_works_as_it_stands(small, monkeypatch):
+  """One class pasted into models/attention.py, and the argument that the README gives."""
+  text = (Path(__file__).parent.parent / 'README.md').read_text()
+  lines = text.split('```diff\n')[1].split('```')[0].splitlines()
+  spec = re.search(r'attention="(up2=brightness.*?)"', text)[1]
+  monkeypatch.setitem(vars(attention), 'Brightness', None)  # taken away again afterwards
+  exec('\n'.join(line[1:] for line in lines if line.startswith('+')), vars(attention))
+  small.gen.update({'depth': 3, 'attention': spec})
+  net, x = models.build(small.gen, 3, where='gen'), jnp.ones((1, 16, 16, 3))
+  init = lambda x: net.init_with_output(jax.random.key(0), x, dropout=False, running_stats=False)  # noqa: E731
+  (_, out), variables = jax.eval_shape(init, x)
+  assert out['attention']['up2'].shape == (1, 4, 4)
+  assert list(variables['params']['up2_attention']) == ['share']
+
+
+def test_an_overlay_is_yellow_where_most_is_seen():
+  attended = np.zeros((4, 4), np.float32)
+  attended[:, 2:] = 5
+  drawn = attention_maps.overlay(np.full((16, 16, 3), 100, np.uint8), attended).astype(int)
+  assert drawn[8, 14].tolist() == pytest.approx([190, 178, 64], abs=8)
+  assert drawn[8, 1].tolist() == pytest.approx([48, 45, 76], abs=8)
+  assert attention_maps.overlay(np.zeros((8, 8, 1), np.uint8), np.ones((4, 4))).shape == (8, 8, 3)

@@ -20,11 +20,13 @@ from i2i_jax.methods import (
   apply_grads,
   finish_step,
   init_state,
-  run,
+  runner,
+  storage,
   translate_each,
   update,
   with_extra,
 )
+from i2i_jax.models import attention
 
 
 def create(config, steps_per_epoch: int) -> Method:
@@ -35,11 +37,16 @@ def create(config, steps_per_epoch: int) -> Method:
     raise BadInput("config.loss.feature_matching: with config.loss.gan = 'none' no net has features; set it to 0")
   regularisers.check(config)
   multiscale.check(config)
-  dtype = jnp.dtype(config.precision)
+  dtype, run = storage(config.precision), runner(config)
 
   channels_a, channels_b = config.data.channels_a, config.data.channels_b
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
   gen = models.build(config.gen, channels_b, where='gen')
+  with_cam = config.loss.get('cam', 0.0) > 0 and attention.has_cam(gen)
+  if with_cam and channels_a != channels_b:
+    raise BadInput(
+      'config.loss.cam: it takes targets through the generator too, for which a and b need equal channels'
+    )
   nets, txs = {'gen': (gen, channels_a)}, {'gen': optim.generators(config, rate)}
   if adversarial:
     disc = models.build(config.disc, 1, where='disc')
@@ -92,7 +99,7 @@ def create(config, steps_per_epoch: int) -> Method:
     """One update of the generator; `pull_back` takes gradients of its `outputs` to its weights."""
 
     def loss_fn(outputs):
-      fake_b, images = outputs
+      fake_b, images, cams = outputs
       l1 = losses.l1(fake_b, b)
       loss, stats, metrics = config.loss.l1 * l1, {}, {'loss/l1': l1}
       if adversarial:
@@ -107,6 +114,9 @@ def create(config, steps_per_epoch: int) -> Method:
           loss += config.loss.feature_matching * matching
       more, parts = multiscale.reconstruction(config.loss, fake_b, b, images)
       loss += more
+      if with_cam:
+        parts['loss/cam'] = losses.cam(*cams)
+        loss += config.loss.cam * parts['loss/cam']
       return loss, (stats, metrics | parts | {'loss/gen': loss})
 
     grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(outputs)
@@ -125,7 +135,10 @@ def create(config, steps_per_epoch: int) -> Method:
     def generate(params):
       stats = state.extra['batch_stats']['gen']
       y, out, stats = run(gen, params, stats, a, rng=dropout_rng, dropout=True, running_stats=False)
-      return (y, out['images']), stats
+      if not with_cam:
+        return (y, out.get('images', []), ()), stats
+      _, of_b, stats = run(gen, params, stats, b, rng=dropout_rng, dropout=True, running_stats=False)
+      return (y, out.get('images', []), (out['cam'], of_b['cam'])), stats
 
     outputs, pull_back, stats = jax.vjp(generate, state.params['gen'], has_aux=True)
     state = with_stats(state, 'gen', stats)

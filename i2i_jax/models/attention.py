@@ -24,7 +24,7 @@ from flax import linen as nn
 from i2i_jax.config import BadInput, choice
 from i2i_jax.models.layers import Conv, per_channel, spectral_normalise
 
-SMALLEST = 4  # channels of a bottleneck: a single ReLU may be dead from the start
+SMALLEST = 8  # channels of a bottleneck: fewer ReLUs may all be dead from the start
 
 
 class SAGAN(nn.Module):
@@ -365,3 +365,8 @@ def apply(blocks: dict, out: dict, stage: str, x, signal=None, *, running_stats:
     if kind in found:
       out.setdefault(key, {})[stage] = found[kind]
   return y.astype(x.dtype)
+
+
+def has_cam(net: nn.Module) -> bool:
+  """Whether a net puts out class activation maps' logits, for which there is a loss."""
+  return any(part.func is CAM for part in getattr(net, 'attention', {}).values())

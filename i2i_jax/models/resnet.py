@@ -14,7 +14,8 @@ from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput, choice
 from i2i_jax.models import attention
-from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur
+from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur, to_image
+from i2i_jax.models.remat import repeated, stage
 from i2i_jax.models.side import check_side_outputs, side_output
 
 
@@ -70,7 +71,7 @@ class Blocks(nn.Module):
       x, changed = block.apply(variables, x, mutable=mutable, rngs=rngs, **switches)
       return x, (x, changed)
 
-    x, (features, changed) = jax.lax.scan(step, x, (some, rngs))
+    x, (features, changed) = jax.lax.scan(repeated(step), x, (some, rngs))
     if not self.is_initializing():
       for name, new in changed.get('batch_stats', {}).items():
         whole = jax.tree.map(lambda old, new: jnp.asarray(old).at[start:stop].set(new), variables['batch_stats'][name], new)
@@ -90,6 +91,7 @@ class ResNet(nn.Module):
   channels: int
   blocks: int = 9
   width: int = 64
+  widths: tuple[int, ...] = ()  # after the stem and each halving, in place of width
   norm: str = 'instance'
   dropout_rate: float = 0.0
   downsample: str = 'stride'
@@ -105,6 +107,14 @@ class ResNet(nn.Module):
     """Heights and widths must be multiples of it."""
     return 2**self.halvings
 
+  @property
+  def stage_widths(self) -> tuple[int, ...]:
+    """Channels after the stem and after each halving."""
+    count = self.halvings + 1
+    if len(self.widths) not in (0, count):
+      raise BadInput(f'config.gen.widths = {self.widths} must name {count} widths, or none')
+    return self.widths or tuple(self.width * 2**i for i in range(count))
+
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
     if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
@@ -114,6 +124,7 @@ class ResNet(nn.Module):
       )
     check_side_outputs(self.side_outputs, self.halvings)
     use_bias = self.norm != 'batch'
+    widths = self.stage_widths
     blurred = choice('config.gen.downsample', self.downsample, DOWNSAMPLES) == 'blur'
 
     def norm(name):
@@ -125,13 +136,21 @@ class ResNet(nn.Module):
     out = {}
     attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
 
-    x = activate('stem')(Conv(self.width, 7, 1, 3, self.padding, use_bias, name='stem')(x))
-    features = [attend('stem', x)]
+    def stem(x):
+      return activate('stem')(Conv(widths[0], 7, 1, 3, self.padding, use_bias, name='stem')(x))
+
+    def down(x, i):
+      name, stride = f'down{i}', 1 if blurred else 2
+      x = activate(name)(Conv(widths[i + 1], 3, stride, 1, use_bias=use_bias, name=name)(x))
+      return blur(x) if blurred else x
+
+    def up(x, i):
+      name, width = f'up{i}', widths[self.halvings - i - 1]
+      return activate(name)(Upsample(width, self.upsample, 3, self.padding, use_bias, name=name)(x))
+
+    features = [attend('stem', stage(self, stem, x))]
     for i in range(self.halvings):
-      name = f'down{i}'
-      x = Conv(self.width * 2 ** (i + 1), 3, 1 if blurred else 2, 1, use_bias=use_bias, name=name)(features[-1])
-      x = activate(name)(x)
-      features.append(attend(name, blur(x) if blurred else x))
+      features.append(attend(f'down{i}', stage(self, functools.partial(down, i=i), features[-1])))
 
     x = features[-1]
     blocks = Blocks(self.blocks, self.norm, self.dropout_rate, self.padding, name='blocks')
@@ -146,16 +165,14 @@ class ResNet(nn.Module):
 
     images = []
     for i in range(self.halvings):
-      stage = self.halvings - i
-      if stage <= self.side_outputs:
-        images.insert(0, side_output(x, stage, self.channels, self.padding))
-      name = f'up{i}'
-      up = Upsample(self.width * 2 ** (stage - 1), self.upsample, 3, self.padding, use_bias, name=name)
-      x = attend(name, activate(name)(up(x)))
+      level = self.halvings - i
+      if level <= self.side_outputs:
+        images.insert(0, side_output(x, level, self.channels, self.padding))
+      x = attend(f'up{i}', stage(self, functools.partial(up, i=i), x))
     out |= {'features': features, 'images': images}
     if not self.head:
       return x, out
-    return jax.nn.tanh(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)), out
+    return to_image(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)), out
 
 
 def build(config, channels: int) -> ResNet:
@@ -166,6 +183,7 @@ def build(config, channels: int) -> ResNet:
     channels,
     blocks=config.blocks,
     width=config.width,
+    widths=tuple(config.get('widths', ())),
     norm=config.norm,
     dropout_rate=config.dropout,
     downsample=config.downsample,

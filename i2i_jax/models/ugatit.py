@@ -1,0 +1,181 @@
+"""U-GAT-IT's generator and discriminators.
+
+Kim et al., U-GAT-IT: Unsupervised Generative Attentional Networks with Adaptive Layer-Instance Normalization for
+Image-to-Image Translation, ICLR 2020; networks.py of znxlwm/UGATIT-pytorch. All layers start as PyTorch's own do,
+but for the convolutions' biases, which start from zero.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.core import FrozenDict
+
+from i2i_jax.config import BadInput
+from i2i_jax.models.attention import CAM, fan_in, linear
+from i2i_jax.models.layers import Conv, Norm, per_channel, to_image
+from i2i_jax.models.remat import stage
+
+
+class LIN(nn.Module):
+  """Instance norm and layer norm, mixed channel by channel: rho of the first, 1 - rho of the second.
+
+  AdaLIN takes `style` (gamma, beta), each [B, C], and rho starts from 0.9; without a style both are parameters, and
+  rho starts from 0. Variances are unbiased. Whoever updates the parameters clips rho to [0, 1] (see clip_rho).
+  """
+
+  @nn.compact
+  def __call__(self, x, style=None):
+    channels = x.shape[-1]
+    rho = self.param('rho', nn.initializers.constant(0.9 if style else 0.0), (channels,), jnp.float32)
+    if style:
+      gamma, beta = (v[:, None, None] for v in style)
+    else:
+      gamma = per_channel(self.param('gamma', nn.initializers.ones, (channels,), jnp.float32)).astype(x.dtype)
+      beta = per_channel(self.param('beta', nn.initializers.zeros, (channels,), jnp.float32)).astype(x.dtype)
+    rho = per_channel(rho).astype(x.dtype)
+    return (rho * standardise(x, (1, 2)) + (1 - rho) * standardise(x, (1, 2, 3))) * gamma + beta
+
+
+def standardise(x, axes, eps: float = 1e-5):
+  """(x - mean) / sqrt(unbiased variance + eps) over `axes`; of a single number the variance is 0."""
+  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  centred = wide - wide.mean(axes, keepdims=True)
+  count = math.prod(x.shape[axis] for axis in axes)
+  variance = jnp.square(centred).sum(axes, keepdims=True) / max(count - 1, 1)
+  return (centred * jax.lax.rsqrt(variance + eps)).astype(x.dtype)
+
+
+def clip_rho(params):
+  """Parameters with each LIN's `rho` clipped to [0, 1]."""
+  is_rho = lambda path: getattr(path[-1], 'key', None) == 'rho'  # noqa: E731
+  return jax.tree_util.tree_map_with_path(lambda path, p: jnp.clip(p, 0, 1) if is_rho(path) else p, params)
+
+
+class Generator(nn.Module):
+  """Residual blocks around a class activation map, the second half of them styled by what the map has found.
+
+  [B, H, W, C] to ([B, H, W, channels] in [-1, 1], {'features', 'attention': {'bottleneck': [B, H/4, W/4]}, 'cam':
+  {'bottleneck': [B, 2]}}). H and W are multiples of 4. Not `light`, the style is read off the whole map by a linear
+  layer, and the net takes images of one size only: 256 px make 278,959,808 parameters, 10,589,888 of them if light.
+  """
+
+  channels: int
+  blocks: int = 4
+  width: int = 64
+  light: bool = False
+
+  multiple = 4
+  attention = FrozenDict({'bottleneck': functools.partial(CAM)})
+
+  @nn.compact
+  def __call__(self, x, *, dropout: bool, running_stats: bool):
+    del dropout
+    if x.shape[1] % 4 or x.shape[2] % 4:
+      raise BadInput(
+        f'config.gen.name: ugatit takes heights and widths that are multiples of 4, not {x.shape[1]}x{x.shape[2]}'
+      )
+    wide = self.width * 4
+
+    def conv(x, name, features, kernel=3, stride=1):
+      padding = kernel // 2
+      return Conv(features, kernel, stride, padding, 'reflect', use_bias=False, kernel_init=fan_in, name=name)(x)
+
+    def normed(x, name, *shape):
+      return Norm('instance', name=f'{name}_norm')(conv(x, name, *shape))
+
+    def down(x, name, *shape):
+      return nn.relu(normed(x, name, *shape))
+
+    def block(x, name):
+      y = nn.relu(normed(x, f'{name}_conv0', wide))
+      return x + normed(y, f'{name}_conv1', wide)
+
+    def styled(x, style, name):
+      y = nn.relu(LIN(name=f'{name}_norm0')(conv(x, f'{name}_conv0', wide), style))
+      return x + LIN(name=f'{name}_norm1')(conv(y, f'{name}_conv1', wide), style)
+
+    def up(x, name, width):
+      return nn.relu(LIN(name=f'{name}_norm')(conv(x.repeat(2, 1).repeat(2, 2), name, width)))
+
+    features, downs = (
+      [],
+      [('stem', self.width, 7, 1), *((f'down{i}', self.width * 2 ** (i + 1), 3, 2) for i in (0, 1))],
+    )
+    for layer in downs:
+      x = stage(self, lambda x, layer=layer: down(x, *layer), x)
+      features.append(x)
+    for i in range(self.blocks):
+      x = stage(self, functools.partial(block, name=f'block{i}'), x)
+      features.append(x)
+
+    x, found = CAM(name='cam')(x, running_stats=running_stats)
+    style = x.mean((1, 2)) if self.light else x.reshape(len(x), -1)
+    if not self.is_initializing() and style.shape[-1] != len(self.variables['params']['style0']['kernel']):
+      raise BadInput('config.gen.light = False: the net takes images of the size it was trained at, and of no other')
+    for i in range(2):
+      style = nn.relu(linear(f'style{i}', style, wide, use_bias=False))
+    style = tuple(linear(name, style, wide, use_bias=False) for name in ('gamma', 'beta'))
+    for i in range(self.blocks):
+      x = stage(self, functools.partial(styled, name=f'styled{i}'), x, style)
+    for i in range(2):
+      x = stage(self, functools.partial(up, name=f'up{i}', width=self.width * 2 ** (1 - i)), x)
+    x = conv(x, 'head', self.channels, 7)
+    out = {'attention': {'bottleneck': found['map']}, 'cam': {'bottleneck': found['logits']}}
+    return to_image(x), {'features': features, **out}
+
+
+class Discriminators(nn.Module):
+  """Two PatchGANs with spectral norm and a class activation map each: of `layers` layers, and of two fewer.
+
+  [B, H, W, C] to the list [global logits, global CAM's [B, 2], local logits, local CAM's]. A GAN loss adds the four
+  up. 53,130,176 parameters global and 3,290,560 local.
+  """
+
+  layers: int = 7
+  width: int = 64
+
+  @nn.compact
+  def __call__(self, x, *, running_stats: bool):
+    y, maps = [], {}
+    for name, layers in (('global', self.layers), ('local', self.layers - 2)):
+      logits, found = Discriminator(layers, self.width, name=name)(x, running_stats=running_stats)
+      y += [logits, found['logits']]
+      maps[name] = found['map']
+    return y, {'attention': maps}
+
+
+class Discriminator(nn.Module):
+  """Convolutions k4, reflected by 1: all of stride 2 but the last before the map, and the logits' own."""
+
+  layers: int
+  width: int
+
+  @nn.compact
+  def __call__(self, x, *, running_stats: bool):
+    spectral = {'kernel_init': fan_in, 'spectral': True, 'running_stats': running_stats}
+    for i in range(self.layers - 1):
+      stride, width = 2 if i < self.layers - 2 else 1, self.width * 2**i
+      if min(x.shape[1:3]) < 2:
+        raise BadInput(f'config.disc.layers: {self.layers} layers halve these images below 1 px; give fewer')
+      conv = functools.partial(Conv, width, 4, stride, 1, 'reflect', name=f'conv{i}', **spectral)
+      x = stage(self, lambda x, conv=conv: nn.leaky_relu(conv()(x), 0.2), x)
+    if min(x.shape[1:3]) < 2:
+      raise BadInput(f'config.disc.layers: {self.layers} layers halve these images below 1 px; give fewer')
+    x, found = CAM(0.2, spectral=True, name='cam')(x, running_stats=running_stats)
+    return Conv(1, 4, 1, 1, 'reflect', use_bias=False, name='logits', **spectral)(x), found
+
+
+def build(config, channels: int) -> nn.Module:
+  """The generator of config.gen, which has blocks, or the discriminators of config.disc, which have layers."""
+  if config.get('attention', ''):
+    raise BadInput("config.gen.attention, config.disc.attention: ugatit has its own; leave them ''")
+  if 'layers' in config:
+    if config.layers < 4:
+      raise BadInput(
+        f'config.disc.layers = {config.layers}: ugatit takes 4 or more, for its local discriminator has 2 fewer'
+      )
+    return Discriminators(config.layers, config.width)
+  return Generator(channels, config.blocks, config.width, config.light)
