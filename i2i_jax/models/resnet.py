@@ -8,6 +8,7 @@ import functools
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import FrozenDict
 
@@ -73,7 +74,9 @@ class Blocks(nn.Module):
     x, (features, changed) = jax.lax.scan(repeated(step), x, (some, rngs))
     if not self.is_initializing():
       for name, new in changed.get('batch_stats', {}).items():
-        whole = jax.tree.map(lambda old, new: old.at[start:stop].set(new), variables['batch_stats'][name], new)
+        whole = jax.tree.map(
+          lambda old, new: jnp.asarray(old).at[start:stop].set(new), variables['batch_stats'][name], new
+        )
         self.put_variable('batch_stats', name, whole)
     return x, features
 
