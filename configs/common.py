@@ -6,6 +6,7 @@ Sizes are (height, width) in pixels, images are in [-1, 1], learning rates are p
 import difflib
 
 from ml_collections import ConfigDict, FieldReference
+from ml_collections.config_dict import placeholder
 
 
 def attention() -> FieldReference:
@@ -24,6 +25,10 @@ def get_config() -> ConfigDict:
       'precision': 'float32',  # or float64
       'pool': 50,  # cyclegan: fakes that are kept for each discriminator; 0: none
       'ema': 0.0,  # decay of an average of the generator's weights, which then translates; 0: none
+      'order': 'paper',  # whose update is first: disc_first or gen_first; as in the method's own paper
+      'diffaugment': '',  # what the discriminator sees is augmented: color,translation,cutout or some of them
+      # Training begins on smaller images: ((0, 64), (5000, 128), (9000, 256)) has heights of 64 px up to update 5000.
+      'grow': (),
       'data': {
         'name': 'earth',
         'paired': True,  # False: a and b are two sets of images without partners
@@ -48,6 +53,7 @@ def get_config() -> ConfigDict:
         'dropout': 0.5,
         'upsample': 'transpose',  # transpose, nearest or bilinear
         'padding': 'zero',  # zero, reflect or replicate
+        'side_outputs': 0,  # smaller images that are put out too, of half the size, a quarter, ...; see loss
         'attention': attention(),  # blocks of models/attention.py by stage: 'down3=sagan; bottleneck=vit(blocks=2)'
         # unet
         'depth': 8,  # stages; sides must be multiples of 2^depth
@@ -55,6 +61,11 @@ def get_config() -> ConfigDict:
         # resnet
         'blocks': 9,
         'downsample': 'stride',  # stride or blur
+        'halvings': 2,  # and doublings
+        # pix2pixhd: a resnet, and around it
+        'local': 0,  # local enhancers, each for twice the size
+        'local_blocks': 3,
+        'freeze_global_steps': 0,  # at first only the local enhancers learn
         # ugatit; blocks before the class activation map, and after it
         'light': False,  # the style from the map's mean, not from each of its pixels
       },
@@ -63,6 +74,8 @@ def get_config() -> ConfigDict:
         'layers': 3,  # 3: patches of 70 px; 0: single pixels
         'width': 64,
         'norm': 'batch',
+        'padding': 1,  # of its convolutions; pix2pixHD has 2
+        'scales': 1,  # 2 to 4: so many discriminators, each for half the size of the one before
         'spectral_norm': False,  # divide each kernel by its largest singular value
         'attention': attention(),  # by stage, like 'conv1=sagan'
       },
@@ -70,8 +83,17 @@ def get_config() -> ConfigDict:
         'gan': 'vanilla',  # vanilla, lsgan, hinge, wgan-gp or none (regression)
         'gan_weight': 1.0,
         'l1': 100.0,
-        'gradient_penalty': 10.0,  # weight of wgan-gp's penalty
+        'gradient_penalty': placeholder(float),  # weight, beside any objective; not set: 10 for wgan-gp, else 0
+        'r1': 0.0,  # gamma of the penalty on gradients at real images
+        'r1_every': 1,  # steps between two such penalties, each then of so many times the weight
         'cam': 1000.0,  # of the classifiers of a generator's class activation maps, where it has attention 'cam'
+        # pairs (pix2pix)
+        'feature_matching': 0.0,  # weight of the L1 between the discriminator's features of fake and real
+        'laplacian': 0.0,  # weight of the L1 between Laplacian pyramids
+        'laplacian_levels': 4,
+        'ms_ssim': 0.0,  # weight of 1 - MS-SSIM
+        'ms_ssim_levels': 5,  # 5 take 176 px or more; 4: 88, 3: 44, 2: 22
+        'side_outputs': 0.0,  # weight of the L1 of gen.side_outputs' images
         # cyclegan
         'cycle_a': 10.0,  # a to b to a
         'cycle_b': 10.0,
@@ -86,6 +108,9 @@ def get_config() -> ConfigDict:
         'schedule': 'linear',  # linear, cosine, step or constant
         'decay_from': 0.5,  # share of the steps before the rate falls
         'per_epoch': True,  # the rate changes between epochs only
+        'gen_every': 1,  # steps between two updates of the generators: 2 with disc_every 1 is G:D 1:2
+        'disc_every': 1,  # and of the discriminators
+        'adaptive': 0.0,  # discriminators pass while their accuracy is above it, like 0.8; 0: off
       },
       'test': {  # how a trained generator translates; pix2pix as published keeps both as in training
         'dropout': True,

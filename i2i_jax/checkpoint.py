@@ -146,7 +146,9 @@ def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> R
 def start_from(state: methods.State, run: Run, where: str) -> methods.State:
   """`state` with the weights and running statistics of another run's nets; optimizers and step stay new.
 
-  A run of one generator alone, as import_torch makes it, gives CycleGAN its generator from A to B.
+  A run of one generator alone, as import_torch makes it, gives CycleGAN its generator from A to B. A run of
+  pix2pixHD's global net alone gives a net with local enhancers its `coarse` part; a run whose discriminator has fewer
+  scales gives those of the smaller images. What has no counterpart there stays new.
 
   Raises:
     BadInput: naming the first parameter that one of the two lacks or has in another shape.
@@ -155,6 +157,11 @@ def start_from(state: methods.State, run: Run, where: str) -> methods.State:
   def adopted(ours, theirs, net):
     if 'ab' in ours and 'ab' not in theirs:
       return {**ours, 'ab': adopted(ours['ab'], theirs, net)}
+    if 'coarse' in ours and 'coarse' not in theirs:
+      return {**ours, 'coarse': adopted(ours['coarse'], {k: v for k, v in theirs.items() if k != 'head'}, net)}
+    if 'discs_0' in ours and 'discs_0' in theirs:
+      common = ours.keys() & theirs.keys()
+      return {**ours, **{k: adopted(ours[k], theirs[k], net) for k in sorted(common)}}
     flat_ours, flat_theirs = flatten_dict(ours), flatten_dict(theirs)
     for path in sorted({*flat_ours, *flat_theirs}):
       shapes = [tuple(flat[path].shape) if path in flat else None for flat in (flat_theirs, flat_ours)]

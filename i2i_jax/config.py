@@ -107,6 +107,6 @@ def from_dict(values: dict) -> ml_collections.ConfigDict:
   def tuples(value):
     if isinstance(value, dict):
       return {name: tuples(v) for name, v in value.items()}
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
 
   return ml_collections.ConfigDict(tuples(values)).lock()

@@ -5,8 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
-from i2i_jax.config import choice
+from i2i_jax.config import BadInput, choice
 
 SCHEDULES = ('linear', 'cosine', 'step', 'constant')
 
@@ -47,6 +48,64 @@ def schedule(config, steps: int, epoch: int):
 def adam(config, rate) -> optax.GradientTransformation:
   """Adam with optax's eps 1e-8 outside the root, as torch.optim.Adam."""
   return optax.adam(rate, b1=config.b1, b2=config.b2)
+
+
+def select(condition, new, old):
+  """The optimizer's state or weights `new` where `condition` holds, else `old`; what the rate counts moves always.
+
+  So the learning rate follows the run's steps, Adam's count the updates that were made.
+  """
+
+  def one(new, old):
+    if isinstance(new, optax.ScaleByScheduleState):
+      return new
+    return jax.tree.map(lambda n, o: jnp.where(condition, n, o), new, old)
+
+  return jax.tree.map(one, new, old, is_leaf=lambda x: isinstance(x, optax.ScaleByScheduleState))
+
+
+def freeze(tx: optax.GradientTransformation, part: str, steps: int) -> optax.GradientTransformation:
+  """`tx`, but what is under a key `part` of the nested weights stays as it is for the first `steps` updates.
+
+  The part has an optimizer of its own, which begins when it is freed.
+  """
+
+  def split(tree):
+    flat = flatten_dict(tree)
+    inside = {path for path in flat if part in path}
+    return {
+      'frozen': unflatten_dict({path: x for path, x in flat.items() if path in inside}),
+      'free': unflatten_dict({path: x for path, x in flat.items() if path not in inside}),
+    }
+
+  def init(params):
+    return {'count': jnp.zeros((), jnp.int32)} | {name: tx.init(tree) for name, tree in split(params).items()}
+
+  def update(grads, state, params=None):
+    grads, params = split(grads), split(params)
+    updates, new = {}, {'count': state['count'] + 1}
+    for name in grads:
+      updates[name], new[name] = tx.update(grads[name], state[name], params[name])
+    freed = state['count'] >= steps
+    new['frozen'] = select(freed, new['frozen'], state['frozen'])
+    updates['frozen'] = jax.tree.map(lambda u: jnp.where(freed, u, jnp.zeros_like(u)), updates['frozen'])
+    return unflatten_dict(flatten_dict(updates['free']) | flatten_dict(updates['frozen'])), new
+
+  return optax.GradientTransformation(init, update)
+
+
+def generators(config, rate) -> optax.GradientTransformation:
+  """Adam for the generators, as `config` says: with pix2pixHD's global net frozen at first, if it is to be."""
+  tx = adam(config.optim, rate)
+  steps = config.gen.get('freeze_global_steps', 0)
+  if not steps:
+    return tx
+  if config.gen.name != 'pix2pixhd' or not config.gen.local:
+    raise BadInput(
+      f'config.gen.freeze_global_steps = {steps}: only pix2pixhd with config.gen.local above 0 has a global net '
+      'to hold'
+    )
+  return freeze(tx, 'coarse', steps)
 
 
 def ema(average, params, decay: float):

@@ -24,9 +24,16 @@ STATISTICS = ('running_mean', 'running_var', 'num_batches_tracked')
 
 # What else a net of ours could be, the nets there are not.
 FIXED = {
-  'unet': {'upsample': 'transpose', 'padding': 'zero', 'attention': ''},
-  'resnet': {'upsample': 'transpose', 'downsample': 'stride', 'padding': 'reflect', 'attention': ''},
-  'patchgan': {'spectral_norm': False, 'attention': ''},
+  'unet': {'upsample': 'transpose', 'padding': 'zero', 'attention': '', 'side_outputs': 0},
+  'resnet': {
+    'upsample': 'transpose',
+    'downsample': 'stride',
+    'padding': 'reflect',
+    'attention': '',
+    'halvings': 2,
+    'side_outputs': 0,
+  },
+  'patchgan': {'spectral_norm': False, 'attention': '', 'padding': 1, 'scales': 1},
 }
 
 

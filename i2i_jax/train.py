@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import attention_maps, checkpoint, cli, compiling, data, evaluate, mesh, methods, profiling, report
+from i2i_jax import attention_maps, checkpoint, cli, compiling, data, evaluate, grow, mesh, methods, profiling, report
 from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, RunFault, load, to_dict
 from i2i_jax.data import images
@@ -44,7 +44,7 @@ def train(
 ) -> int:
   """Trains up to config.steps, or only up to `stop_at`. Returns 0, or 128 + the signal that stopped it.
 
-  A new run starts from the weights of the run in `init_from`, if one is named.
+  A new run starts from the weights of the run in `init_from`, if one is named; `profile` records a few steps.
   """
   # ---------------------------------------------------------------------------------- check, create nothing
   check_counts(config)
@@ -56,15 +56,17 @@ def train(
   if 'ba' not in method.directions and not train_data.paired:
     raise BadInput(f'config.data.paired: {config.method} learns from pairs, and these images have none; use cyclegan')
   shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
+  stages = grow.stages(config)
+  grow.check(config, method, shapes)
   end = min(config.steps, stop_at or config.steps)
   done = checkpoint.steps(workdir)
   if done and done[-1] >= end:
     print(f'{workdir} is complete: {done[-1]} of {end} steps done, nothing to train')
     return 0
   start = done[-1] if done else 0
-  if profile and end - start < profiling.STEPS.stop:
+  if profile and end - start < profiling.STEPS[-1]:
     raise BadInput(
-      f'--profile: {end - start} steps are left to do, and it needs {profiling.STEPS.stop}; raise config.steps'
+      f'--profile: {end - start} steps are left to do, and it needs {profiling.STEPS[-1]}; raise config.steps'
     )
   checkpoint.check_room(workdir, shapes, copies=2, fault=BadInput)
 
@@ -157,7 +159,7 @@ def train(
         local = next_batch(waiting)
         batch = jax.tree.map(lambda x: jax.make_array_from_process_local_data(shardings.data, x), local)
         with jax.transfer_guard('disallow'), jax.profiler.StepTraceAnnotation('train', step_num=step):
-          state, metrics = train_step(state, batch, key)
+          state, metrics = train_step(state, batch, key, grow.size_at(stages, step - 1))
         trace.after(step, metrics)
         if late:
           log(*late)
@@ -186,12 +188,15 @@ def train(
 
 
 def compiled_step(method: methods.Method, shardings: mesh.Shardings):
-  """The whole update, (state, batch, key) -> (state, metrics), as one program; the state is given away to it."""
+  """The whole update, (state, batch, key) -> (state, metrics), as one program; the state is given away to it.
 
-  def train_step(state, batch, key):
-    return method.train_step(state, batch, jax.random.fold_in(key, state.step))
+  A fourth argument, (height, width), is the size that the batch is brought to first: a program each.
+  """
 
-  return compiling.jit(train_step, donate_argnums=0, out_shardings=shardings.replicated)
+  def train_step(state, batch, key, size=None):
+    return method.train_step(state, grow.downsized(batch, size), jax.random.fold_in(key, state.step))
+
+  return compiling.jit(train_step, donate_argnums=0, static_argnums=3, out_shardings=shardings.replicated)
 
 
 def check_counts(config):

@@ -57,7 +57,7 @@ def test_a_step_that_compiles_again_is_seen(tiny, tmp_path, compilations, monkey
 
 def test_the_profile_holds_the_steps(tiny, tmp_path, capsys):
   with tiny.unlocked():
-    tiny.update({'steps': 6, 'eval_every': 6, 'checkpoint_every': 6, 'samples': 0})
+    tiny.update({'steps': 5, 'eval_every': 6, 'checkpoint_every': 6, 'samples': 0})
   train.train(tiny, tmp_path / 'run', mesh_spec='data=1', profile=True)
   (file,) = (tmp_path / 'run' / 'profile').rglob('perfetto_trace.json.gz')
   assert str(file) in capsys.readouterr().out
@@ -69,9 +69,6 @@ def test_the_profile_holds_the_steps(tiny, tmp_path, capsys):
 
 
 def test_too_few_steps_to_profile_are_refused(tiny, tmp_path):
-  with tiny.unlocked():
-    tiny.steps = 5
-  train.train(tiny, tmp_path / 'five', mesh_spec='data=1', profile=True)
   with pytest.raises(BadInput, match=r'--profile: 4 steps are left .* needs 5'):
     train.train(tiny, tmp_path / 'four', mesh_spec='data=1', profile=True, stop_at=4)
   assert not (tmp_path / 'four').exists()
@@ -167,14 +164,8 @@ def test_a_command_leaves_its_programs_in_the_cache(command, tmp_path, monkeypat
   monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR')
   monkeypatch.delenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS')
   small = ['--config.steps=1', '--config.samples=0', '--config.data.name=fake', '--config.gen.depth=2']
-  small += [
-    f'--workdir={tmp_path / "run"}',
-    '--config.data.crop_size=(16, 16)',
-    '--config.data.load_size=(16, 16)',
-    '--config.disc.layers=1',
-  ]
-  done = command(
-    'i2i_jax.train', '--config=configs/pix2pix_earth.py:runlocal', *small, f'--workdir={tmp_path / "run"}'
-  )
+  small += ['--config.data.crop_size=(16, 16)', '--config.data.load_size=(16, 16)', '--config.disc.layers=1']
+  small += ['--config=configs/pix2pix_earth.py:runlocal', f'--workdir={tmp_path / "run"}']
+  done = command('i2i_jax.train', *small)
   assert done.returncode == 0, done.stderr
   assert any('train_step' in file.name for file in (tmp_path / 'i2i_jax' / 'jax').iterdir())

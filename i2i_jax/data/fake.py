@@ -1,5 +1,7 @@
 """Made-up pairs for tests: smooth random images and a fixed function of them, any size and channels."""
 
+import operator
+
 import numpy as np
 
 from i2i_jax.data import Unpaired, images
@@ -33,5 +35,5 @@ def source(config, split: str):
   if config.paired or split != 'train':
     return pairs
   middle = len(pairs) // 2
-  read = lambda index, side: (pairs[index][side], pairs[index]['name'])  # noqa: E731
+  read = lambda index, side: operator.itemgetter(side, 'name')(pairs[index])  # noqa: E731
   return Unpaired(range(middle), range(middle, len(pairs)), read, f'{pairs.fingerprint}-unpaired')

@@ -102,14 +102,19 @@ def translate_each(net: nn.Module, params, stats, images, rng, config, want=lamb
   return jax.vmap(one)(images, jax.random.split(rng, len(images)))
 
 
-def apply_grads(state: State, txs: dict[str, optax.GradientTransformation], key: str, grads) -> State:
-  """One optimizer step on params[key]."""
+def apply_grads(state: State, txs: dict[str, optax.GradientTransformation], key: str, grads, turn=None) -> State:
+  """One optimizer step on params[key]; where `turn`, a boolean array, is false, none (see optim.select)."""
   updates, opt = txs[key].update(grads, state.opt[key], state.params[key])
   params = optax.apply_updates(state.params[key], updates)
+  if turn is not None:
+    params, opt = (optim.select(turn, *pair) for pair in ((params, state.params[key]), (opt, state.opt[key])))
   return state.replace(params={**state.params, key: params}, opt={**state.opt, key: opt})
 
 
-def update(state: State, txs: dict[str, optax.GradientTransformation], key: str, loss_fn):
-  """One gradient step on params[key]; loss_fn(params) -> (loss, aux). Returns (state, aux)."""
+def update(state: State, txs: dict[str, optax.GradientTransformation], key: str, loss_fn, turn=lambda aux: None):
+  """One gradient step on params[key]; loss_fn(params) -> (loss, aux). Returns (state, aux).
+
+  `turn(aux)` is None, or a boolean array: where that is false nothing moves but what the learning rate counts.
+  """
   grads, aux = jax.grad(loss_fn, has_aux=True)(state.params[key])
-  return apply_grads(state, txs, key, grads), aux
+  return apply_grads(state, txs, key, grads, turn(aux)), aux

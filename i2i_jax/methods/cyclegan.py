@@ -8,13 +8,18 @@ Both generators are updated first, by one Adam; then both discriminators, by ano
 fakes from a pool. `params` is {'gen': {'ab', 'ba'}, 'disc': {'a', 'b'}}.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 
-from i2i_jax import losses, models, optim, pool
-from i2i_jax.config import BadInput
+from i2i_jax import losses, models, optim, pool, regularisers
+from i2i_jax.config import BadInput, choice
+from i2i_jax.diffaugment import augment
 from i2i_jax.methods import Method, finish_step, init_state, run, translate_each, update, with_extra
 from i2i_jax.models import attention
+
+PAIRED = ('feature_matching', 'laplacian', 'ms_ssim', 'side_outputs')  # losses against a partner
 
 
 def create(config, steps_per_epoch: int) -> Method:
@@ -30,13 +35,20 @@ def create(config, steps_per_epoch: int) -> Method:
     )
   if config.loss.identity and channels['a'] != channels['b']:
     raise BadInput('config.loss.identity: an identity loss needs a and b of equal channels; set it to 0')
+  choice('config.order', config.order, ('paper', 'gen_first'))
+  for name in PAIRED:
+    if config.loss[name]:
+      raise BadInput(f'config.loss.{name} = {config.loss[name]}: without pairs there is no target; set it to 0')
+  if config.grow and config.pool:
+    raise BadInput(f'config.pool = {config.pool}: a pool holds images of one size, and config.grow changes it; set 0')
+  regularisers.check(config)
   dtype = jnp.dtype(config.precision)
 
   disc = models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gens[d], channels[d[0]]) for d in gens} | {f'disc_{x}': (disc, channels[x]) for x in channels}
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
   txs = {
-    'gen': optim.adam(config.optim, rate),
+    'gen': optim.generators(config, rate),
     'disc': optim.adam(config.optim, lambda step: rate(step) * config.optim.disc_lr_ratio),
   }
 
@@ -62,7 +74,7 @@ def create(config, steps_per_epoch: int) -> Method:
 
     def loss_fn(params):
       stats = jax.tree.map(lambda x: x, state.extra['batch_stats'])  # a copy, to be rebound call by call
-      count, cams = iter(range(6)), {'ab': [], 'ba': []}
+      count, cams = itertools.count(), {'ab': [], 'ba': []}
 
       def translate(direction, x):
         y, out, stats['gen'][direction] = run(
@@ -78,6 +90,7 @@ def create(config, steps_per_epoch: int) -> Method:
         return y
 
       def fool(which, x):
+        x = augment(x, config.diffaugment, jax.random.fold_in(rng, next(count)))
         logits, _, stats['disc'][which] = run(disc, fixed[which], stats['disc'][which], x, running_stats=False)
         return gan.gen(logits)
 
@@ -100,7 +113,10 @@ def create(config, steps_per_epoch: int) -> Method:
       loss = sum(parts.values())
       return loss, (stats, {'a': fake_a, 'b': fake_b}, parts | {'loss/gen': loss})
 
-    state, (stats, fakes, metrics) = update(state, txs, 'gen', loss_fn)
+    def turn(_):
+      return regularisers.is_turn(config, 'gen', state.step)
+
+    state, (stats, fakes, metrics) = update(state, txs, 'gen', loss_fn, turn)
     return with_extra(state, batch_stats=stats), fakes, metrics
 
   def disc_step(state, reals, fakes, rng):
@@ -109,29 +125,35 @@ def create(config, steps_per_epoch: int) -> Method:
     def loss_fn(params):
       stats, metrics = jax.tree.map(lambda x: x, state.extra['batch_stats']), {}
 
-      def judge(which, x):
-        logits, _, stats['disc'][which] = run(disc, params[which], stats['disc'][which], x, running_stats=False)
-        return logits
+      def judge(which, x, rng):
+        x = augment(x, config.diffaugment, rng)
+        return run(disc, params[which], stats['disc'][which], x, running_stats=False)
 
       for i, which in enumerate(reals):
-        real_logits = judge(which, reals[which])
-        fake_logits = judge(which, fakes[which])
-        loss = 0.5 * gan.disc(real_logits, fake_logits)
-        if config.loss.gan == 'wgan-gp':
-          penalty = losses.gradient_penalty(
-            lambda x, which=which: run(disc, params[which], stats['disc'][which], x, running_stats=False)[0],
-            reals[which],
-            fakes[which],
-            jax.random.fold_in(rng, i),
-          )
-          loss += config.loss.gradient_penalty * penalty
-          metrics[f'loss/gradient_penalty_{which}'] = penalty
-        metrics[f'loss/disc_{which}'] = loss
+        key = jax.random.fold_in(rng, i)
+        real_rng, fake_rng = jax.random.split(jax.random.fold_in(key, 1))
+        real_logits, _, stats['disc'][which] = judge(which, reals[which], real_rng)
+        fake_logits, _, stats['disc'][which] = judge(which, fakes[which], fake_rng)
+        penalty, more = regularisers.penalties(
+          config,
+          lambda x, which=which, rng=real_rng: judge(which, x, rng)[0],
+          reals[which],
+          fakes[which],
+          key,
+          state.step,
+        )
+        if config.optim.adaptive:
+          more['disc/accuracy'] = regularisers.accuracy(config, real_logits, fake_logits)
+        metrics[f'loss/disc_{which}'] = 0.5 * gan.disc(real_logits, fake_logits) + penalty
         metrics[f'disc/real_{which}'] = losses.mean_logit(real_logits)
         metrics[f'disc/fake_{which}'] = losses.mean_logit(fake_logits)
+        metrics |= {f'{name}_{which}': value for name, value in more.items()}
       return sum(metrics[f'loss/disc_{which}'] for which in reals), (stats, metrics)
 
-    state, (stats, metrics) = update(state, txs, 'disc', loss_fn)
+    def turn(aux):
+      return regularisers.is_turn(config, 'disc', state.step, [aux[1].get(f'disc/accuracy_{x}') for x in reals])
+
+    state, (stats, metrics) = update(state, txs, 'disc', loss_fn, turn)
     return with_extra(state, batch_stats=stats), metrics
 
   def train_step(state, batch, rng):

@@ -4,15 +4,17 @@ Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, 
 models/pix2pix_model.py of pytorch-CycleGAN-and-pix2pix.
 
 One generator forward is shared by both updates. The discriminator is updated first, on half of its loss; the
-generator is then judged by the updated discriminator. With `config.loss.gan = 'none'` there is no discriminator
-and what is left is regression: the baseline that every ablation needs.
+generator is then judged by the updated discriminator. With `config.order = 'gen_first'`, pix2pixHD's, the generator
+is judged by the discriminator as it was. With `config.loss.gan = 'none'` there is no discriminator and what is left
+is regression: the baseline that every ablation needs.
 """
 
 import jax
 import jax.numpy as jnp
 
-from i2i_jax import losses, models, optim
-from i2i_jax.config import BadInput
+from i2i_jax import losses, models, multiscale, optim, regularisers
+from i2i_jax.config import BadInput, choice
+from i2i_jax.diffaugment import augment
 from i2i_jax.methods import (
   Method,
   apply_grads,
@@ -29,6 +31,11 @@ from i2i_jax.models import attention
 def create(config, steps_per_epoch: int) -> Method:
   gan = losses.gan(config.loss.gan)
   adversarial = gan is not None
+  gen_first = choice('config.order', config.order, ('paper', 'disc_first', 'gen_first')) == 'gen_first'
+  if config.loss.feature_matching and not adversarial:
+    raise BadInput("config.loss.feature_matching: with config.loss.gan = 'none' no net has features; set it to 0")
+  regularisers.check(config)
+  multiscale.check(config)
   dtype = jnp.dtype(config.precision)
 
   channels_a, channels_b = config.data.channels_a, config.data.channels_b
@@ -39,16 +46,16 @@ def create(config, steps_per_epoch: int) -> Method:
     raise BadInput(
       'config.loss.cam: it takes targets through the generator too, for which a and b need equal channels'
     )
-  nets, txs = {'gen': (gen, channels_a)}, {'gen': optim.adam(config.optim, rate)}
+  nets, txs = {'gen': (gen, channels_a)}, {'gen': optim.generators(config, rate)}
   if adversarial:
     disc = models.build(config.disc, 1, where='disc')
     nets['disc'] = (disc, channels_a + channels_b)
     txs['disc'] = optim.adam(config.optim, lambda step: rate(step) * config.optim.disc_lr_ratio)
 
-  def judge(params, stats, a, b):
-    """Logits of the pair (a, b), and the updated running statistics."""
-    logits, _, stats = run(disc, params, stats, jnp.concatenate([a, b], axis=-1), running_stats=False)
-    return logits, stats
+  def judge(params, stats, a, b, rng):
+    """Logits of the pair (a, b), both augmented alike by `rng`; features; the updated running statistics."""
+    ab = jnp.concatenate([augment(x, config.diffaugment, rng) for x in (a, b)], axis=-1)
+    return run(disc, params, stats, ab, running_stats=False)
 
   def init(rng, batch):
     """A fresh State; `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C']}, of which only shapes count."""
@@ -60,64 +67,86 @@ def create(config, steps_per_epoch: int) -> Method:
     return init_state(variables, txs, dtype, config)
 
   def disc_step(state, a, b, fake_b, rng):
+    """One update of the discriminator, on half its loss. Returns the state and the metrics."""
+    fake_rng, real_rng = jax.random.split(jax.random.fold_in(rng, 1))
+
     def loss_fn(params):
-      fake_logits, stats = judge(params, state.extra['batch_stats']['disc'], a, fake_b)
-      real_logits, stats = judge(params, stats, a, b)
+      fake_logits, _, stats = judge(params, state.extra['batch_stats']['disc'], a, fake_b, fake_rng)
+      real_logits, _, stats = judge(params, stats, a, b, real_rng)
       loss = 0.5 * gan.disc(real_logits, fake_logits)
       metrics = {'disc/real': losses.mean_logit(real_logits), 'disc/fake': losses.mean_logit(fake_logits)}
-      if config.loss.gan == 'wgan-gp':
-        penalty = losses.gradient_penalty(
-          lambda ab: run(disc, params, stats, ab, running_stats=False)[0],
-          jnp.concatenate([a, b], axis=-1),
-          jnp.concatenate([a, fake_b], axis=-1),
-          rng,
-        )
-        loss += config.loss.gradient_penalty * penalty
-        metrics['loss/gradient_penalty'] = penalty
-      return loss, (stats, metrics | {'loss/disc': loss})
+      penalty, more = regularisers.penalties(
+        config,
+        lambda ab: judge(params, stats, ab[..., :channels_a], ab[..., channels_a:], real_rng)[0],
+        jnp.concatenate([a, b], axis=-1),
+        jnp.concatenate([a, fake_b], axis=-1),
+        rng,
+        state.step,
+      )
+      if config.optim.adaptive:
+        more['disc/accuracy'] = regularisers.accuracy(config, real_logits, fake_logits)
+      loss += penalty
+      return loss, (stats, metrics | more | {'loss/disc': loss})
 
-    state, (stats, metrics) = update(state, txs, 'disc', loss_fn)
+    def turn(aux):
+      return regularisers.is_turn(config, 'disc', state.step, [aux[1].get('disc/accuracy')])
+
+    state, (stats, metrics) = update(state, txs, 'disc', loss_fn, turn)
     return with_stats(state, 'disc', stats), metrics
+
+  def gen_step(state, a, b, outputs, pull_back, rng):
+    """One update of the generator; `pull_back` takes gradients of its `outputs` to its weights."""
+
+    def loss_fn(outputs):
+      fake_b, images, cams = outputs
+      l1 = losses.l1(fake_b, b)
+      loss, stats, metrics = config.loss.l1 * l1, {}, {'loss/l1': l1}
+      if adversarial:
+        params, stats = state.params['disc'], state.extra['batch_stats']['disc']
+        logits, out, stats = judge(params, stats, a, fake_b, rng)
+        metrics['loss/gan'] = gan.gen(logits)
+        loss += config.loss.gan_weight * metrics['loss/gan']
+        if config.loss.feature_matching:
+          _, real_out, _ = judge(params, stats, a, b, rng)
+          matching = regularisers.feature_matching(real_out['features'], out['features'])
+          metrics['loss/feature_matching'] = matching
+          loss += config.loss.feature_matching * matching
+      if with_cam:
+        metrics['loss/cam'] = losses.cam(*cams)
+        loss += config.loss.cam * metrics['loss/cam']
+      more, parts = multiscale.reconstruction(config.loss, fake_b, b, images)
+      loss += more
+      return loss, (stats, metrics | parts | {'loss/gen': loss})
+
+    grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(outputs)
+    if adversarial:
+      state = with_stats(state, 'disc', stats)
+    turn = regularisers.is_turn(config, 'gen', state.step)
+    return apply_grads(state, txs, 'gen', pull_back(grads)[0], turn), metrics
 
   def train_step(state, batch, rng):
     """One update of both nets."""
     a, b = batch['a'].astype(dtype), batch['b'].astype(dtype)
-    dropout_rng, penalty_rng = jax.random.split(rng)
+    dropout_rng, disc_rng = jax.random.split(rng)
+    gen_rng = jax.random.fold_in(rng, 2)
     metrics = {'lr': rate(state.step)}
 
     def generate(params):
       stats = state.extra['batch_stats']['gen']
       y, out, stats = run(gen, params, stats, a, rng=dropout_rng, dropout=True, running_stats=False)
       if not with_cam:
-        return (y, ()), stats
+        return (y, out['images'], ()), stats
       _, of_b, stats = run(gen, params, stats, b, rng=dropout_rng, dropout=True, running_stats=False)
-      return (y, (out['cam'], of_b['cam'])), stats
+      return (y, out['images'], (out['cam'], of_b['cam'])), stats
 
-    made, pull_back, stats = jax.vjp(generate, state.params['gen'], has_aux=True)
-    fake_b = made[0]
+    outputs, pull_back, stats = jax.vjp(generate, state.params['gen'], has_aux=True)
     state = with_stats(state, 'gen', stats)
-    if adversarial:
-      state, disc_metrics = disc_step(state, a, b, fake_b, penalty_rng)
-      metrics |= disc_metrics
-
-    def gen_loss(made):
-      fake_b, cams = made
-      l1 = losses.l1(fake_b, b)
-      loss, stats, aux = config.loss.l1 * l1, {}, {'loss/l1': l1}
-      if adversarial:
-        logits, stats = judge(state.params['disc'], state.extra['batch_stats']['disc'], a, fake_b)
-        aux['loss/gan'] = gan.gen(logits)
-        loss += config.loss.gan_weight * aux['loss/gan']
-      if with_cam:
-        aux['loss/cam'] = losses.cam(*cams)
-        loss += config.loss.cam * aux['loss/cam']
-      return loss, (stats, aux | {'loss/gen': loss})
-
-    grad, (stats, aux) = jax.grad(gen_loss, has_aux=True)(made)
-    if adversarial:
-      state = with_stats(state, 'disc', stats)
-    state = apply_grads(state, txs, 'gen', pull_back(grad)[0])
-    return finish_step(state, config), metrics | aux
+    steps = {'disc': lambda state: disc_step(state, a, b, outputs[0], disc_rng)} if adversarial else {}
+    steps['gen'] = lambda state: gen_step(state, a, b, outputs, pull_back, gen_rng)
+    for net in reversed(steps) if gen_first else steps:
+      state, more = steps[net](state)
+      metrics |= more
+    return finish_step(state, config), metrics
 
   def translate(state, images, rng, direction='ab'):
     """fake_b for images a."""

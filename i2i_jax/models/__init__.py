@@ -9,17 +9,24 @@ maps [B, H, W, C] to `(y, out)`: `out` is a dict of intermediates that a loss or
   running_stats: whether batch norm normalises with its running statistics or with those of the batch.
 """
 
+import functools
 import importlib
 import pkgutil
 
 from flax import linen as nn
 
 from i2i_jax.config import choice
+from i2i_jax.models.pyramid import of_scales
 
-NETS = [m.name for m in pkgutil.iter_modules(__path__) if m.name not in ('layers', 'attention')]
+PARTS = ('layers', 'attention', 'pyramid', 'side')  # what nets are made of
+NETS = [m.name for m in pkgutil.iter_modules(__path__) if m.name not in PARTS]
 
 
 def build(config, channels: int, *, where: str) -> nn.Module:
-  """Builds the net that `config.name` names; `where` is the config's own name, for errors."""
+  """Builds the net that `config.name` names; `where` is the config's own name, for errors.
+
+  Several discriminators, if there is a `config.scales` above 1.
+  """
   name = choice(f'config.{where}.name', config.name, NETS)
-  return importlib.import_module(f'{__name__}.{name}').build(config, channels)
+  make = functools.partial(importlib.import_module(f'{__name__}.{name}').build, config, channels)
+  return of_scales(config.get('scales', 1), make)

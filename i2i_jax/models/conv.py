@@ -10,6 +10,7 @@ a tenth of it or less (`python -m experiments.speed` measures); those are rewrit
 
   small maps     as matrix products over a copy of the taps, where most of the time goes into moving the kernel.
   strides        as `stride * stride` convolutions without one, on the phases of the larger side.
+  stride 1       by Winograd, where there are channels enough to pay for its transforms (winograd.py).
   few channels   out: 4 x 4 pixels at once, which makes 16 times as many channels; in the kernel's gradient: as a
                  matrix product with copies of the small side.
 """
@@ -24,8 +25,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from i2i_jax.models import winograd
+
 SMALL = 256  # positions on the small side, batch included, up to which a copy of the taps is cheap
 FEW = 6  # channels that leave most of a matrix product's tile empty
+MANY = 96  # channels on both sides, from which Winograd's transforms are cheap beside its products
 BLOCK = 4  # pixels a side that are computed at once when there are few channels
 
 _plain = contextvars.ContextVar('plain', default=False)
@@ -145,6 +149,8 @@ def fast_convolve(x, kernel, *, stride, padding):
     return (taps @ kernel.reshape(-1, outputs)).reshape(batch, rows, cols, outputs)
   if outputs <= FEW and stride == 1 and height * width > 1:
     return convolve_blocks(x, kernel, padding, (rows, cols))
+  if stride == 1 and by_winograd(x, kernel.shape):
+    return winograd.convolve(x, kernel, padding, (rows, cols))
   return lax_convolve(x, kernel, stride=stride, padding=padding)
 
 
@@ -187,6 +193,8 @@ def fast_kernel_gradient(x, y, *, stride, padding, size):
     return (taps.T @ y.reshape(-1, outputs)).reshape(*size, inputs, outputs)
   if stride == 1 and outputs <= FEW:
     return kernel_gradient_few_outputs(x, y, padding, size)
+  if stride == 1 and by_winograd(x, (*size, inputs, outputs)):
+    return winograd.kernel_gradient(x, y, padding, size[0])
   if stride == 1:
     return lax_kernel_gradient(x, y, stride=stride, padding=padding, size=size)
 
@@ -198,6 +206,11 @@ def fast_kernel_gradient(x, y, *, stride, padding, size):
     part = lax_kernel_gradient(phase, y, stride=1, padding=((0, 0), (0, 0)), size=taps)
     kernel = kernel.at[row::stride, col::stride].set(part)
   return kernel
+
+
+def by_winograd(x, kernel_shape) -> bool:
+  height, width, *channels = kernel_shape
+  return height == width and height in winograd.KERNELS and min(channels) >= MANY and x.dtype != jnp.bfloat16
 
 
 def zero_pad(x, padding):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from flax import linen as nn
 from flax.core import FrozenDict
 
+from i2i_jax.config import BadInput
 from i2i_jax.models import attention
 from i2i_jax.models.layers import Conv, Norm
 
@@ -18,13 +19,18 @@ class PatchGAN(nn.Module):
   """Judges overlapping patches: [B, H, W, C] to ([B, h, w, 1] logits, {'features': [...]}).
 
   `layers` strided convolutions; 3 gives the 70x70 px patch, and 30x30 logits for 256 px. 0 is the PixelGAN,
-  which judges each pixel alone. With class activation maps (`cam` in `attention`) the logits are a list: those of the
-  patches, then the [B, 2] of each map's classifiers, which a GAN loss adds up as U-GAT-IT does.
+  which judges each pixel alone. pix2pixHD's has padding 2 and instance norm: 35x35. With class activation maps (`cam`
+  in `attention`) the logits are a list: those of the patches, then the [B, 2] of each map's classifiers, which a GAN
+  loss adds up as U-GAT-IT does.
+
+  Raises:
+    BadInput: the image is so small that nothing is left to judge.
   """
 
   layers: int = 3
   width: int = 64
   norm: str = 'batch'
+  padding: int = 1
   spectral_norm: bool = False  # of every convolution
   attention: Mapping = FrozenDict()  # after conv0, conv1, ...; see attention.parse
 
@@ -53,8 +59,12 @@ class PatchGAN(nn.Module):
       logits = conv('logits', 1, 1, use_bias=use_bias)(x)
     else:
       for i in range(self.layers + 1):
-        x = block(x, i, self.width * min(2**i, 8), 4, 2 if i < self.layers else 1, 1)
-      logits = conv('logits', 1, 4, 1, 1)(x)
+        x = block(x, i, self.width * min(2**i, 8), 4, 2 if i < self.layers else 1, self.padding)
+      if min(x.shape[1:3]) < 4 - 2 * self.padding:
+        raise BadInput(
+          f'config.disc.layers = {self.layers}: too many for the small images here; choose fewer, or scales'
+        )
+      logits = conv('logits', 1, 4, 1, self.padding)(x)
     y = [logits, *out['cam'].values()] if 'cam' in out else logits
     return y, {'features': features, **out}
 
@@ -66,6 +76,7 @@ def build(config, channels: int) -> PatchGAN:
     config.layers,
     config.width,
     config.norm,
+    padding=config.get('padding', 1),
     spectral_norm=config.get('spectral_norm', False),
     attention=attention.parse(config.get('attention', ''), stages, 'config.disc.attention'),
   )

@@ -109,7 +109,7 @@ class Generator(nn.Module):
       x = nn.relu(LIN(name=f'up{i}_norm')(conv(x, f'up{i}', self.width * 2 ** (1 - i))))
     x = conv(x, 'head', self.channels, 7)
     out = {'attention': {'bottleneck': found['map']}, 'cam': {'bottleneck': found['logits']}}
-    return nn.tanh(x), {'features': features, **out}
+    return nn.tanh(x), {'features': features, 'images': [], **out}
 
 
 class Discriminators(nn.Module):
@@ -124,12 +124,13 @@ class Discriminators(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, running_stats: bool):
-    y, maps = [], {}
+    y, maps, features = [], {}, []
     for name, layers in (('global', self.layers), ('local', self.layers - 2)):
-      logits, found = Discriminator(layers, self.width, name=name)(x, running_stats=running_stats)
+      logits, found, passed = Discriminator(layers, self.width, name=name)(x, running_stats=running_stats)
       y += [logits, found['logits']]
       maps[name] = found['map']
-    return y, {'attention': maps}
+      features.append(passed)
+    return y, {'features': features, 'attention': maps}
 
 
 class Discriminator(nn.Module):
@@ -140,16 +141,17 @@ class Discriminator(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, running_stats: bool):
-    spectral = {'kernel_init': fan_in, 'spectral': True, 'running_stats': running_stats}
+    features, spectral = [], {'kernel_init': fan_in, 'spectral': True, 'running_stats': running_stats}
     for i in range(self.layers - 1):
       stride, width = 2 if i < self.layers - 2 else 1, self.width * 2**i
       if min(x.shape[1:3]) < 2:
         raise BadInput(f'config.disc.layers: {self.layers} layers halve these images below 1 px; give fewer')
       x = nn.leaky_relu(Conv(width, 4, stride, 1, 'reflect', name=f'conv{i}', **spectral)(x), 0.2)
+      features.append(x)
     if min(x.shape[1:3]) < 2:
       raise BadInput(f'config.disc.layers: {self.layers} layers halve these images below 1 px; give fewer')
     x, found = CAM(0.2, spectral=True, name='cam')(x, running_stats=running_stats)
-    return Conv(1, 4, 1, 1, 'reflect', use_bias=False, name='logits', **spectral)(x), found
+    return Conv(1, 4, 1, 1, 'reflect', use_bias=False, name='logits', **spectral)(x), found, features
 
 
 def build(config, channels: int) -> nn.Module:

@@ -15,12 +15,14 @@ from flax.core import FrozenDict
 from i2i_jax.config import BadInput
 from i2i_jax.models import attention
 from i2i_jax.models.layers import Conv, Norm, Upsample
+from i2i_jax.models.side import check_side_outputs, side_output
 
 
 class UNet(nn.Module):
   """Encoder and decoder of `depth` stages with a skip between equal sizes.
 
-  [B, H, W, C] to ([B, H, W, channels] in [-1, 1], {'features': [the encoder's outputs, largest first]}).
+  [B, H, W, C] to ([B, H, W, channels] in [-1, 1], {'features': [the encoder's outputs, largest first], 'images':
+  [`side_outputs` smaller outputs of the decoder's stages, of half the size, a quarter, ...]}).
   H and W are multiples of 2^depth. depth 8 is the reference's `unet_256`, 7 its `unet_128`.
   """
 
@@ -32,6 +34,7 @@ class UNet(nn.Module):
   dropout_rate: float = 0.5
   upsample: str = 'transpose'
   padding: str = 'zero'
+  side_outputs: int = 0
   attention: Mapping = FrozenDict()  # after down0, ..., bottleneck, ..., up0, and on skip0, ...
 
   @property
@@ -49,6 +52,7 @@ class UNet(nn.Module):
     widths = [min(self.width * 2**i, self.max_width) for i in range(self.depth)]
     use_bias = self.norm != 'batch'  # batch norm's own bias makes it void; so the reference, in every stage
     innermost = self.depth - 1
+    check_side_outputs(self.side_outputs, innermost)
 
     features, out = [], {}
     attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
@@ -64,6 +68,7 @@ class UNet(nn.Module):
       features.append(x)
 
     x = attend('bottleneck', x)
+    images = []
     for i in reversed(range(self.depth)):
       if i < innermost:
         skip = features[i]
@@ -81,7 +86,9 @@ class UNet(nn.Module):
         x = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'up{i}_dropout')(x)
       if f'up{i}' in self.attention:
         x = attend(f'up{i}', nn.relu(x))
-    return jax.nn.tanh(x), {'features': features, **out}
+      if i <= self.side_outputs:
+        images.insert(0, side_output(x, i, self.channels, self.padding))
+    return jax.nn.tanh(x), {'features': features, 'images': images, **out}
 
 
 def build(config, channels: int) -> UNet:
@@ -96,5 +103,6 @@ def build(config, channels: int) -> UNet:
     dropout_rate=config.dropout,
     upsample=config.upsample,
     padding=config.padding,
+    side_outputs=config.get('side_outputs', 0),
     attention=attention.parse(config.get('attention', ''), stages, 'config.gen.attention'),
   )

@@ -1,0 +1,95 @@
+"""pix2pixHD's coarse-to-fine generator: a global net on small images and local enhancers around it.
+
+Wang et al., High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs, CVPR 2018;
+GlobalGenerator and LocalEnhancer in models/networks.py of NVIDIA/pix2pixHD.
+
+The global net alone (`config.gen.local` = 0) is a ResNet of 4 halvings. Train it first, at half the size; a second
+run with `local` = 1 then starts from it with --init_from, and `config.gen.freeze_global_steps` holds it fixed for the
+first steps. Biases start from 0, where the reference leaves PyTorch's own.
+"""
+
+import jax
+from flax import linen as nn
+
+from i2i_jax.config import BadInput
+from i2i_jax.models import resnet
+from i2i_jax.models.layers import Conv, Norm, Upsample
+from i2i_jax.multiscale import average_pool
+
+
+class LocalEnhancer(nn.Module):
+  """[B, H, W, C] to ([B, H, W, channels] in [-1, 1], {'features': the global net's and each enhancer's last}).
+
+  The global net sees the image halved `local` times by 3x3 means, and its last features are added to those of an
+  enhancer's encoder: a halving, `blocks` residual blocks, a doubling. Enhancer i, counted from the smallest, is
+  half as wide as what it surrounds; attention is the global net's alone. H and W are multiples of `multiple`.
+  """
+
+  channels: int
+  coarse: resnet.ResNet  # without its head
+  local: int = 1
+  blocks: int = 3
+  norm: str = 'instance'
+  padding: str = 'reflect'
+  upsample: str = 'transpose'
+
+  @property
+  def multiple(self) -> int:
+    """Heights and widths must be multiples of it."""
+    return self.coarse.multiple * 2**self.local
+
+  @nn.compact
+  def __call__(self, x, *, dropout: bool, running_stats: bool):
+    if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
+      raise BadInput(
+        f'config.gen.halvings: with {self.local} local enhancers this net takes heights and widths that are '
+        f'multiples of {self.multiple}, not {x.shape[1]}x{x.shape[2]}'
+      )
+    use_bias = self.norm != 'batch'
+
+    def activate(name, x):
+      return nn.relu(Norm(self.norm, running_stats, name=f'{name}_norm')(x))
+
+    inputs = [x]
+    for _ in range(self.local):
+      inputs.append(average_pool(inputs[-1]))
+    y, out = self.coarse(inputs[-1], dropout=dropout, running_stats=running_stats)
+    features = [*out['features']]
+    for i in range(self.local):
+      width, name = self.coarse.width // 2 ** (i + 1), f'local{i}'
+      z = Conv(width, 7, 1, 3, self.padding, use_bias, name=f'{name}_stem')(inputs[-2 - i])
+      z = Conv(2 * width, 3, 2, 1, use_bias=use_bias, name=f'{name}_down')(activate(f'{name}_stem', z))
+      y = activate(f'{name}_down', z) + y
+      for j in range(self.blocks):
+        block = f'{name}_block{j}'
+        z = Conv(2 * width, 3, 1, 1, self.padding, use_bias, name=f'{block}_conv0')(y)
+        z = activate(f'{block}_conv0', z)
+        z = Conv(2 * width, 3, 1, 1, self.padding, use_bias, name=f'{block}_conv1')(z)
+        y = y + Norm(self.norm, running_stats, name=f'{block}_conv1_norm')(z)
+      y = Upsample(width, self.upsample, 3, self.padding, use_bias, name=f'{name}_up')(y)
+      y = activate(f'{name}_up', y)
+      features.append(y)
+    y = Conv(self.channels, 7, 1, 3, self.padding, name='head')(y)
+    return jax.nn.tanh(y), {**out, 'features': features, 'images': []}
+
+
+def build(config, channels: int) -> nn.Module:
+  """`config.width` is the global net's; `config.local` 0 is that net alone, for images up to about 1024 px wide."""
+  coarse = resnet.build(config, channels)
+  if not config.local:
+    return coarse
+  if config.side_outputs:
+    raise BadInput('config.gen.side_outputs: local enhancers have no smaller outputs; set it to 0')
+  if config.width % 2**config.local:
+    raise BadInput(
+      f'config.gen.width = {config.width} cannot be halved {config.local} times, for the local enhancers'
+    )
+  return LocalEnhancer(
+    channels,
+    coarse.clone(head=False),
+    local=config.local,
+    blocks=config.local_blocks,
+    norm=config.norm,
+    padding=config.padding,
+    upsample=config.upsample,
+  )
