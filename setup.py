@@ -15,7 +15,7 @@ setup(
   license='Apache-2.0',
   python_requires='>=3.11',
   packages=find_packages(include=['i2i_jax', 'i2i_jax.*']),
-  package_data={'i2i_jax': ['report.html']},
+  package_data={'i2i_jax': ['report.html', 'sweep.html']},
   install_requires=[
     'absl-py',
     'array_record',  # TFDS's storage format that needs no TensorFlow
@@ -35,10 +35,11 @@ setup(
     'tqdm',
   ],
   extras_require={
-    'test': ['playwright', 'pytest', 'pytest-xdist', 'ruff', 'safetensors', 'scikit-image'],
+    'test': ['matplotlib', 'playwright', 'pytest', 'pytest-xdist', 'ruff', 'safetensors', 'scikit-image'],
     'torch': ['torch', 'safetensors'],  # published weights: import_torch, export_torch
     'tfds': ['tensorflow'],  # to download TFDS's cycle_gan sets
     'notebooks': ['jupyterlab', 'matplotlib', 'nbmake'],
+    'experiments': ['matplotlib'],  # plots of sweeps
     'cuda': ['jax[cuda12]'],
     'tpu': ['jax[tpu]'],
   },

@@ -22,7 +22,8 @@ def get_config() -> ConfigDict:
       'seed': 0,
       'steps': 10_000,  # updates in the whole run
       'batch_size': 1,  # over all devices
-      'precision': 'float32',  # or float64
+      'precision': 'float32',  # or float64, or bfloat16: nets then compute in it; weights and losses stay in float32
+      'remat': False,  # activations are computed again in the backward pass: less memory, more time
       'pool': 50,  # cyclegan: fakes that are kept for each discriminator; 0: none
       'ema': 0.0,  # decay of an average of the generator's weights, which then translates; 0: none
       'order': 'paper',  # whose update is first: disc_first or gen_first; as in the method's own paper
@@ -45,10 +46,12 @@ def get_config() -> ConfigDict:
         # folders
         'path': '',  # of the user's images
         'direction': 'ab',  # ba exchanges input and target
+        'wrong_pairs': 0.0,  # share of the training pairs that get another image's target
       },
       'gen': {
         'name': 'unet',
         'width': 64,  # channels after the first stage, doubled at each stage
+        'widths': (),  # channels of each stage, in place of width: for nets of equal cost
         'norm': 'batch',  # batch, instance, group, layer or none
         'dropout': 0.5,
         'upsample': 'transpose',  # transpose, nearest or bilinear
@@ -86,7 +89,6 @@ def get_config() -> ConfigDict:
         'gradient_penalty': placeholder(float),  # weight, beside any objective; not set: 10 for wgan-gp, else 0
         'r1': 0.0,  # gamma of the penalty on gradients at real images
         'r1_every': 1,  # steps between two such penalties, each then of so many times the weight
-        'cam': 1000.0,  # of the classifiers of a generator's class activation maps, where it has attention 'cam'
         # pairs (pix2pix)
         'feature_matching': 0.0,  # weight of the L1 between the discriminator's features of fake and real
         'laplacian': 0.0,  # weight of the L1 between Laplacian pyramids
@@ -94,6 +96,7 @@ def get_config() -> ConfigDict:
         'ms_ssim': 0.0,  # weight of 1 - MS-SSIM
         'ms_ssim_levels': 5,  # 5 take 176 px or more; 4: 88, 3: 44, 2: 22
         'side_outputs': 0.0,  # weight of the L1 of gen.side_outputs' images
+        'cam': 1000.0,  # of the classifiers of a generator's class activation maps, where it has attention 'cam'
         # cyclegan
         'cycle_a': 10.0,  # a to b to a
         'cycle_b': 10.0,

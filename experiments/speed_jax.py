@@ -9,7 +9,7 @@ import numpy as np
 from experiments import speed_rows
 from i2i_jax import cli, compiling, mesh, methods, train
 
-cli.set_up()
+cli.keep_compiled()
 
 
 def task(row: speed_rows.Row, variant: str):

@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from i2i_jax import memory
+
 ROOT = Path(__file__).parent.parent
 CPUS = os.cpu_count()
 
@@ -26,6 +28,8 @@ class Worker:
     """`side` is 'jax' or 'torch'; `cache` is the folder of JAX's compilation cache."""
     self.name = f'{side} {variant}'.strip()
     environment = {**os.environ, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}  # a GPU is shared with the other side
+    if side == 'jax' and memory.wanted(os.environ, memory.setting()):
+      environment['GLIBC_TUNABLES'] = memory.TUNABLE  # as our commands do for themselves
     if 'spin' not in variant:
       # OpenMP's threads sleep while they wait: spinning ones take the time of whatever else runs.
       environment.setdefault('OMP_WAIT_POLICY', 'passive')

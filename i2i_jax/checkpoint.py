@@ -89,7 +89,10 @@ def check_room(folder: Path, state, copies: int = 1, fault: type[Exception] = Ru
 def steps(workdir: Path) -> list[int]:
   """The committed steps of a run, oldest first."""
   folder = Path(workdir) / 'checkpoints'
-  return sorted(int(p.name) for p in folder.glob('[0-9]*') if (p / '_CHECKPOINT_METADATA').exists())
+  # A step that is just being saved has a longer name, and may have its metadata already.
+  return sorted(
+    int(p.name) for p in folder.glob('[0-9]*') if p.name.isdigit() and (p / '_CHECKPOINT_METADATA').exists()
+  )
 
 
 def pick(workdir: Path, step: int | None = None) -> int:

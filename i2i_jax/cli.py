@@ -5,11 +5,9 @@ skipped; 130 or 143 stopped by SIGINT or SIGTERM, with a checkpoint saved.
 """
 
 import argparse
-import ctypes
 import errno
 import logging
 import os
-import platform
 import signal
 import sys
 import threading
@@ -29,12 +27,6 @@ def parser(doc: str, module: str) -> argparse.ArgumentParser:
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,
   )
-
-
-def set_up():
-  """What every command does before JAX computes."""
-  keep_compiled()
-  keep_freed_memory()
 
 
 def keep_compiled():
@@ -57,30 +49,11 @@ def keep_compiled():
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
-def glibc() -> bool:
-  return platform.system() == 'Linux' and platform.libc_ver()[0] == 'glibc'
-
-
-def keep_freed_memory():
-  """Memory that is freed stays with the process, since the next step asks for as much again.
-
-  XLA takes its temporary buffers anew at each step of a CPU. glibc gives blocks as large as these back to the system
-  at once, and then each of their pages costs a fault: a quarter of a small CycleGAN's CPU time. Where the user sets
-  malloc up (MALLOC_*_ or GLIBC_TUNABLES), that stands.
-  """
-  if not glibc() or any(name.startswith(('MALLOC_', 'GLIBC_TUNABLES')) for name in os.environ):
-    return
-  mallopt = ctypes.CDLL(None).mallopt
-  # By malloc.h: M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD. One arena: the others cannot hold large blocks.
-  for option, value in ((-8, 1), (-4, 0), (-1, 2**31 - 1), (-2, 64 << 20)):
-    mallopt(option, value)
-
-
 def run(main: Callable[[], int | None]):
   """Runs a command and exits: what is the user's to mend is one line, anything else a traceback."""
   for noisy in ('absl', 'orbax', 'jax'):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
-  set_up()
+  keep_compiled()
   try:
     code = main() or 0
   except (BadInput, RunFault) as error:

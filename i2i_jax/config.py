@@ -58,11 +58,14 @@ def differences(old: dict, new: dict, where: str = 'config') -> list[str]:
 def load(argv: list[str]) -> ml_collections.ConfigDict:
   """The config of command-line arguments like ['--config=configs/x.py:size=64', '--config.optim.lr=1e-3'].
 
+  The file may also be a config.json that a run wrote.
+
   Raises:
     BadInput: no such file, an unknown field (with the nearest name), a value of another type or below zero.
   """
   spec = next((a for a in argv if a.startswith('--config=')), '--config=')
-  path = Path(spec.removeprefix('--config=').partition(':')[0])
+  name = spec.removeprefix('--config=')
+  path = Path(name if name.endswith('.json') else name.partition(':')[0])
   if not path.is_file():
     raise BadInput(f'--config: there is no file {path}; see configs/')
   fields, _ = parse([spec])
@@ -78,7 +81,13 @@ def load(argv: list[str]) -> ml_collections.ConfigDict:
 def parse(argv: list[str]) -> tuple[ml_collections.ConfigDict, list[str]]:
   """What ml_collections makes of the arguments, and those that it did not know what to do with."""
   values = flags.FlagValues()
-  holder = config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=argv, lock_config=True)
+  written = next((a.removeprefix('--config=') for a in argv if a.startswith('--config=') and a.endswith('.json')), '')
+  if written:
+    argv = [a for a in argv if not a.startswith('--config=')]
+    config = from_dict(read_json(Path(written)))
+    holder = config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=argv, lock_config=True)
+  else:
+    holder = config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=argv, lock_config=True)
   try:
     stray = values(['', *argv])[1:]
   except flags.Error as error:  # its last line is the config file's own error, where that is the cause
@@ -94,6 +103,32 @@ def check_field(config: ml_collections.ConfigDict, flag: str):
     if name not in known:
       raise BadInput(f'{flag}: the config has no such field: {nearest(name, known)}')
     node = node[name]
+
+
+def override(config: ml_collections.ConfigDict, fields: dict):
+  """Sets fields named like 'optim.lr'; those of a dict in place of a dict, whole.
+
+  Raises:
+    BadInput: an unknown field (with the nearest name), or a value of another type.
+  """
+  for name, value in fields.items():
+    check_field(config, f'--config.{name}')
+    *path, last = name.split('.')
+    node = config
+    for part in path:
+      node = node[part]
+    try:
+      with node.unlocked():
+        node[last] = ml_collections.ConfigDict(value) if isinstance(value, dict) else value
+    except (TypeError, ValueError) as error:
+      raise BadInput(f'config.{name} = {value!r}: {error}') from None
+
+
+def read_json(path: Path) -> dict:
+  try:
+    return json.loads(path.read_text())
+  except json.JSONDecodeError:
+    raise BadInput(f'{path} is damaged: not JSON') from None
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict:

@@ -17,19 +17,23 @@ def describe(method: Method, config) -> str:
   for name, (net, channels) in method.nets.items():
     x = jax.ShapeDtypeStruct((1, *config.data.crop_size, channels), jnp.float32)
     switches = {'running_stats': False} | ({'dropout': False} if name.startswith('gen') else {})
-    layers = []
+    layers, inside = [], []
 
-    def note(call, args, kwargs, context, layers=layers):
+    def note(call, args, kwargs, context, layers=layers, inside=inside):
+      # A layer may run modules of its own, as a loop's body, whose paths then begin anew.
+      if len(context.module.path) != 1 or context.method_name != '__call__' or inside:
+        return call(*args, **kwargs)
+      inside.append(context.module.name)
       y = call(*args, **kwargs)
-      if len(context.module.path) == 1 and context.method_name == '__call__':
-        layers.append((context.module.name, y))
+      layers.append((inside.pop(), y))
       return y
 
     with nn.intercept_methods(note):
       (y, _), variables = jax.eval_shape(lambda x: net.init_with_output(jax.random.key(0), x, **switches), x)  # noqa: B023
     lines.append(f'{name}: {type(net).__name__} of {size(x)}')
+    left = dict(variables['params'])  # a layer that runs in parts is counted once
     for layer, output in layers:
-      count = parameter_count(variables['params'].get(layer, {}))
+      count = parameter_count(left.pop(layer, {}))
       lines.append(f'  {layer:18}{size(output):>16}{count:14,}')
     lines += [f'  {"output":18}{size(leaf):>16}' for leaf in jax.tree.leaves(y)]
     lines += [f'{name}: {parameter_count(variables["params"]):,} parameters', '']

@@ -22,6 +22,7 @@ from i2i_jax import baselines, checkpoint, cli, compiling, data, mesh, metrics
 from i2i_jax.config import BadInput
 from i2i_jax.data import images
 from i2i_jax.workdir import write_json
+from i2i_jax.writer import read_log
 
 BATCH = 16
 PICTURES = 12  # images of the split, evenly spread, that are kept
@@ -82,8 +83,24 @@ def turned(batches, direction: str):
     yield batch if direction == 'ab' else {**batch, 'a': batch['b'], 'b': batch['a']}
 
 
-def evaluate(workdir: Path, split: str = 'test', step: int | None = None, direction: str = 'ab') -> dict:
-  """Scores a checkpoint and writes eval_SPLIT.json and its pictures; a score that stands is returned as it is."""
+def best_step(workdir: Path, metric: str = 'psnr') -> int:
+  """The step of the checkpoint that scored best on the validation split. Raises BadInput where none was scored."""
+  kept = set(checkpoint.steps(workdir))
+  log = read_log(workdir / 'metrics.jsonl')
+  scored = {line['step']: line[f'val/{metric}'] for line in log if line['step'] in kept and f'val/{metric}' in line}
+  if not scored:
+    raise BadInput(f'{workdir}: no checkpoint has a val/{metric}: set config.checkpoint_every = config.eval_every')
+  sign = -1 if metric in metrics.LOWER_IS_BETTER else 1
+  return max(scored, key=lambda step: (sign * scored[step], -step))
+
+
+def evaluate(
+  workdir: Path, split: str = 'test', step: int | None = None, direction: str = 'ab', *, rivals: bool = True
+) -> dict:
+  """Scores a checkpoint and writes eval_SPLIT.json and its pictures; a score that stands is returned as it is.
+
+  Without `rivals` the baselines are neither fitted nor scored.
+  """
   name = f'eval_{split}' + ('' if direction == 'ab' else f'_{direction}')
   out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
@@ -98,12 +115,9 @@ def evaluate(workdir: Path, split: str = 'test', step: int | None = None, direct
   if not source.paired:
     raise BadInput(f'--split {split}: its images have no partners to be scored against; translate them instead')
   predict = predictor(run.method.translate, shardings, run.config.seed, direction=direction)
-  # The baselines learn from pairs, also where the method did not.
-  with_pairs = run.config.copy_and_resolve_references()
-  with_pairs.data.paired = True
-  train = data.eval_batches(data.get(with_pairs, 'train'), run.config, BATCH, limit=FIT_IMAGES)
-  rivals = baselines.fit(turned(train, direction), run.config.data[f'channels_{direction[1]}'], seed=run.config.seed)
-  predictors = {run.config.method: lambda a, first: predict(run.state, a, first), **rivals}
+  predictors = {run.config.method: lambda a, first: predict(run.state, a, first)}
+  if rivals:
+    predictors |= fit_rivals(run.config, direction)
   scores = score(predictors, turned(data.eval_batches(source, run.config, BATCH), direction))
   result = {
     'protocol': PROTOCOL,
@@ -118,6 +132,14 @@ def evaluate(workdir: Path, split: str = 'test', step: int | None = None, direct
   keep_pictures(workdir / name, source, run, predict, direction)
   write_json(out, result)
   return result
+
+
+def fit_rivals(config, direction: str) -> dict[str, Callable]:
+  """The baselines, fitted on pairs: also where the method did not learn from any, or from wrong ones."""
+  config = config.copy_and_resolve_references()
+  config.data.update({'paired': True, 'wrong_pairs': 0.0})
+  train = data.eval_batches(data.get(config, 'train'), config, BATCH, limit=FIT_IMAGES)
+  return baselines.fit(turned(train, direction), config.data[f'channels_{direction[1]}'], seed=config.seed)
 
 
 def keep_pictures(folder: Path, source, run: checkpoint.Run, predict: Callable, direction: str):
@@ -151,9 +173,12 @@ def main():
   parser.add_argument('--workdir', type=Path, required=True, help='the folder of a run')
   parser.add_argument('--split', default='test', choices=data.SPLITS, help='default: test')
   parser.add_argument('--direction', default='ab', choices=('ab', 'ba'), help='default: ab')
-  parser.add_argument('--step', type=int, help='the checkpoint; default: the newest')
+  parser.add_argument('--step', metavar='STEP|best', help='the checkpoint; best: on validation; default: the newest')
   args = parser.parse_args()
-  print(table(evaluate(args.workdir, args.split, args.step, args.direction)))
+  if args.step not in (None, 'best') and not args.step.isdigit():
+    raise BadInput(f'--step {args.step}: give a step, or best')
+  step = best_step(args.workdir) if args.step == 'best' else args.step and int(args.step)
+  print(table(evaluate(args.workdir, args.split, step, args.direction)))
 
 
 if __name__ == '__main__':

@@ -4,6 +4,9 @@ import dm_pix
 import jax
 import jax.numpy as jnp
 
+NAMES = ('psnr', 'ssim', 'l1')
+LOWER_IS_BETTER = ('l1',)
+
 
 def l1(images, targets):
   """Mean absolute difference, in units of the range [-1, 1]: 0 to 2."""

@@ -41,6 +41,7 @@ class Layer(NamedTuple):
   torch: str  # what its names in the state dict begin with
   ours: tuple[str, ...]  # its module's path
   kind: str  # conv, transpose or norm
+  index: int | None = None  # along the first axis of the module's arrays, where they hold several layers'
 
 
 def layers(config) -> list[Layer]:
@@ -71,11 +72,14 @@ def resnet(config) -> list[Layer]:
     path = (name, 'conv') if kind == 'transpose' else (name,)
     return [Layer(f'{torch}.{index}', path, kind), Layer(f'{torch}.{index + 1}', (f'{name}_norm',), 'norm')]
 
+  def of_block(i, index, name):
+    found = convolution(f'model.{10 + i}.conv_block', index, name)
+    return [layer._replace(ours=('blocks', *layer.ours), index=i) for layer in found]
+
   found = [*convolution('model', 1, 'stem'), *convolution('model', 4, 'down0'), *convolution('model', 7, 'down1')]
   second = 6 if config.dropout else 5
   for i in range(config.blocks):
-    block = f'model.{10 + i}.conv_block'
-    found += convolution(block, 1, f'block{i}_conv0') + convolution(block, second, f'block{i}_conv1')
+    found += of_block(i, 1, 'conv0') + of_block(i, second, 'conv1')
   after = 10 + config.blocks
   found += convolution('model', after, 'up0', 'transpose') + convolution('model', after + 3, 'up1', 'transpose')
   return [*found, Layer(f'model.{after + 7}', ('head',), 'conv')]
@@ -119,23 +123,34 @@ def check_counterpart(config, where: str):
     )
 
 
-def names(found: list[Layer], variables) -> dict[str, tuple]:
-  """Name there -> (path here, axes of PyTorch's kernel in our order, or None), for each array of `variables`."""
-  known, out = {layer.ours: layer for layer in found}, {}
+class Place(NamedTuple):
+  """Where an array of PyTorch's lies among ours."""
+
+  path: tuple[str, ...]
+  index: int | None  # along the first axis
+  axes: tuple[int, ...] | None  # of PyTorch's kernel in our order
+
+
+def names(found: list[Layer], variables) -> dict[str, Place]:
+  """By names there, for each array of `variables`."""
+  known, out = {}, {}
+  for layer in found:
+    known.setdefault(layer.ours, []).append(layer)
   for path in flatten_dict(variables):
     _, *module, leaf = path
     if tuple(module) not in known:
       raise BadInput(f'our layer {"/".join(module)} has no counterpart in PyTorch')
-    layer = known[tuple(module)]
-    out[f'{layer.torch}.{LEAVES[leaf]}'] = (path, AXES if leaf == 'kernel' else None)
+    for layer in known[tuple(module)]:
+      out[f'{layer.torch}.{LEAVES[leaf]}'] = Place(path, layer.index, AXES if leaf == 'kernel' else None)
   return out
 
 
 def to_torch(found: list[Layer], variables) -> dict[str, np.ndarray]:
   """{'params': ..., 'batch_stats': ...} to a state dict of arrays, complete for PyTorch's strict loading."""
   flat, tensors = flatten_dict(variables), {}
-  for name, (path, axes) in names(found, variables).items():
+  for name, (path, index, axes) in names(found, variables).items():
     array = np.asarray(flat[path])
+    array = array if index is None else array[index]
     tensors[name] = array.transpose(np.argsort(axes)) if axes else array
     if path[-1] == 'mean':
       tensors[name.replace('running_mean', 'num_batches_tracked')] = np.zeros((), np.int64)
@@ -159,15 +174,19 @@ def from_torch(found: list[Layer], tensors: dict[str, np.ndarray], shapes, what:
     lists = [f'{word} {some(items)}' for word, items in (('lacks', missing), ('has besides', extra)) if items]
     raise BadInput(f'{what}: the file {" and ".join(lists)}')
   out = {}
-  for name, (path, axes) in wanted.items():
-    expected = tuple(flat[path].shape)
+  for name, (path, index, axes) in wanted.items():
+    expected = tuple(flat[path].shape)[0 if index is None else 1 :]
     if axes:
       expected = tuple(expected[i] for i in np.argsort(axes))
     if tensors[name].shape != expected:
       raise BadInput(f'{what}: {name} has the shape {tensors[name].shape} in the file, expected is {expected}')
     if not np.isfinite(tensors[name]).all():
       raise BadInput(f'{what}: {name} holds a number that is not finite')
-    out[path] = tensors[name].transpose(axes) if axes else tensors[name]
+    array = tensors[name].transpose(axes) if axes else tensors[name]
+    if index is None:
+      out[path] = array
+    else:
+      out.setdefault(path, np.empty(flat[path].shape, array.dtype))[index] = array
   # A net without statistics has an empty collection of them.
   return {'params': {}, 'batch_stats': {}} | unflatten_dict(out)
 

@@ -24,7 +24,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import attention_maps, checkpoint, cli, compiling, data, evaluate, grow, mesh, methods, profiling, report
+from i2i_jax import (
+  attention_maps,
+  checkpoint,
+  cli,
+  compiling,
+  cost,
+  data,
+  evaluate,
+  grow,
+  mesh,
+  methods,
+  profiling,
+  report,
+)
 from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, RunFault, load, to_dict
 from i2i_jax.data import images
@@ -116,6 +129,12 @@ def train(
       return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
 
     train_step = compiled_step(method, shardings)
+    placed = (
+      checkpoint.placed(shapes, shardings.replicated),
+      checkpoint.placed(checkpoint.example_batch(config), shardings.data),
+    )
+    costs = cost.of(config, method, shapes, train_step, (*placed, key, grow.size_at(stages, config.steps)))
+    print(cost.line(costs))
     predict = {
       direction: evaluate.predictor(method.translate, shardings, config.seed, direction=direction)
       for direction in method.directions
@@ -177,13 +196,16 @@ def train(
         if last:
           break
       checkpoint.wait(checkpoints)
-    folder.note_time(workdir, time.monotonic() - began)
+    folder.note_time(workdir, time.monotonic() - began, {**costs, 'step_seconds': writer.step_seconds()})
 
   # ------------------------------------------------------------------------------------------------ finish
   if stop.signal:
     print(f'stopped at step {step} of {config.steps}, saved; the same command goes on from there')
     return 128 + stop.signal
-  print(f'{workdir}: step {step} of {config.steps}; page: {report.write(workdir)}')
+  print(
+    f'{workdir}: step {step} of {config.steps}, {1000 * writer.step_seconds():.0f} ms a step; '
+    f'page: {report.write(workdir)}'
+  )
   return 0
 
 

@@ -100,7 +100,9 @@ def note(workdir: Path, **notes):
   write_json(workdir / 'run.json', {**read_notes(workdir), **notes})
 
 
-def note_time(workdir: Path, seconds: float):
-  """Adds to the time that run.json says was spent training, over all its sessions."""
+def note_time(workdir: Path, seconds: float, cost: dict[str, float]):
+  """Adds to the time that run.json says was spent training, over all its sessions; and notes what a step costs."""
   notes = read_notes(workdir)
-  write_json(workdir / 'run.json', {**notes, 'seconds': notes['seconds'] + seconds})
+  known = {name: value for name, value in cost.items() if value}  # a session of one step has no time of a step
+  cost = {**notes.get('cost', {}), **known}
+  write_json(workdir / 'run.json', {**notes, 'seconds': notes['seconds'] + seconds, 'cost': cost})

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import tensorboardX
 from tqdm import tqdm
 
@@ -25,6 +26,7 @@ class Writer:
     # On a terminal a live bar; in a log file the same text as a line every few seconds.
     self.terminal = sys.stderr.isatty()
     self.printed = 0.0
+    self.ticks = []  # when each step of this session was done
     self.bar = tqdm(
       total=steps,
       initial=step,
@@ -35,6 +37,11 @@ class Writer:
 
   def progress(self):
     self.bar.update()
+    self.ticks.append(time.monotonic())
+
+  def step_seconds(self) -> float:
+    """The median time of a step of this session: pauses to validate, save or compile leave it as it is."""
+    return float(np.median(np.diff(self.ticks))) if len(self.ticks) > 1 else 0.0
 
   def scalars(self, step: int, scalars: dict[str, float]):
     """Appends a line {'step': ..., 'loss/l1': ...} and shows the losses."""

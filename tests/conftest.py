@@ -4,11 +4,13 @@ What XLA compiles is kept in .cache/, for the tests that compile the same again 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.cache' / 'jax')
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['XLA_FLAGS'] = ' '.join(
@@ -81,3 +83,25 @@ def picture_folder(tmp_path):
       colour = (gray * tint).astype(np.uint8)
       images.write_png(root / split / f'{i}.png', np.concatenate([gray.repeat(3, -1), colour], axis=1))
   return root
+
+
+@pytest.fixture
+def page():
+  """A page of a real browser without a network, with all its faults in `page.faults`."""
+  from playwright.sync_api import sync_playwright
+
+  binary = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+  if not binary:
+    pytest.skip(f'no browser found ({", ".join(BROWSERS)})')
+  with sync_playwright() as playwright:
+    browser = playwright.chromium.launch(
+      executable_path=binary, args=['--no-sandbox', '--disable-background-networking']
+    )
+    context = browser.new_context(offline=True, viewport={'width': 1280, 'height': 900})
+    page = context.new_page()
+    page.faults = []
+    page.on('console', lambda m: page.faults.append(m.text) if m.type in ('error', 'warning') else None)
+    page.on('pageerror', lambda e: page.faults.append(str(e)))
+    page.on('request', lambda r: page.faults.append(r.url) if not r.url.startswith(('file:', 'data:')) else None)
+    yield page
+    browser.close()

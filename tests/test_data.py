@@ -9,7 +9,7 @@ from PIL import Image
 
 from configs import common
 from i2i_jax import data
-from i2i_jax.config import BadInput
+from i2i_jax.config import BadInput, override
 from i2i_jax.data import earth, fake, folders, images
 
 
@@ -343,3 +343,27 @@ def test_resizing_takes_any_channels(channels):
 def test_folders_module_is_found_by_its_name():
   assert {'earth', 'folders', 'fake'} <= set(data.SOURCES)
   assert folders.STAND_INS['train'] == ('train',)
+
+
+def test_a_share_of_pairs_is_wrong_and_always_the_same(tiny):
+  right = data.get(tiny, 'train')
+  for share, count in ((0.25, 4), (1.0, 16), (0.01, 2)):
+    override(tiny, {'data.wrong_pairs': share})
+    wrong = data.get(tiny, 'train')
+    assert all(np.array_equal(wrong[i]['a'], right[i]['a']) for i in range(16))
+    targets = [next(j for j in range(16) if np.array_equal(wrong[i]['b'], right[j]['b'])) for i in range(16)]
+    assert sum(j != i for i, j in enumerate(targets)) == count
+    assert sorted(targets) == list(range(16))  # each target is still seen as often
+    assert targets == [int(i) for i in data.get(tiny, 'train').partner]
+    assert wrong.fingerprint != right.fingerprint
+    assert data.get(tiny, 'test').fingerprint == data.get(tiny, 'test').fingerprint.replace('wrong', '')
+  first = data.get(tiny, 'train').partner
+  override(tiny, {'seed': 1})
+  assert list(data.get(tiny, 'train').partner) != list(first)
+
+
+def test_wrong_pairs_need_pairs(tiny):
+  for fields, reason in (({'data.wrong_pairs': 1.5}, 'from 0 to 1'), ({'data.paired': False}, 'without pairs')):
+    override(tiny, {'data.wrong_pairs': 0.5, **fields})
+    with pytest.raises(BadInput, match=reason):
+      data.get(tiny, 'train')

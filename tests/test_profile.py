@@ -2,14 +2,17 @@
 
 import gzip
 import json
+import os
+import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from i2i_jax import cli, data, train
+from i2i_jax import cli, data, memory, train
 from i2i_jax.config import BadInput
 from i2i_jax.writer import Writer, read_log
 
@@ -119,11 +122,11 @@ def test_the_compilation_cache_is_in_the_users_cache_folder(tmp_path, monkeypatc
   jax.config.update('jax_compilation_cache_dir', None)
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
   monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', 'elsewhere')
-  cli.set_up()
+  cli.keep_compiled()
   assert jax.config.jax_compilation_cache_dir is None  # what the user says is left to JAX
   assert not list(tmp_path.iterdir())
   monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR')
-  cli.set_up()
+  cli.keep_compiled()
   assert jax.config.jax_compilation_cache_dir == str(tmp_path / 'i2i_jax' / 'jax')
 
 
@@ -132,31 +135,43 @@ def test_a_cache_folder_that_cannot_be_made_is_no_failure(tmp_path, monkeypatch,
   (tmp_path / 'i2i_jax').write_text('a file in the way')
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
   monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR')
-  cli.set_up()
+  cli.keep_compiled()
   assert jax.config.jax_compilation_cache_dir is None
 
 
-@pytest.mark.skipif(not cli.glibc(), reason='needs glibc')
-def test_freed_memory_is_given_out_again_without_page_faults():
-  """In a process of its own: 64 MiB are taken, filled and freed 20 times over; only the first time costs faults."""
-  code = """
-import ctypes, resource
-from i2i_jax import cli
-cli.keep_freed_memory()
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
-size = 64 << 20
-for _ in range(20):
-  block = libc.malloc(size)
-  ctypes.memset(block, 1, size)
-  libc.free(block)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-"""
-  counts = []
-  for source in (code, code.replace('cli.keep_freed_memory()', '')):
-    done = subprocess.run([sys.executable, '-c', source], capture_output=True, text=True, check=True)
-    counts.append(int(done.stdout))
-  assert counts[0] + 10 * (64 << 20) // 4096 < counts[1]
+MADVISE = 'always [madvise] never\n'
+
+
+@pytest.mark.parametrize(
+  ('environ', 'setting', 'expected'),
+  [
+    ({}, MADVISE, True),
+    ({}, '[always] madvise never\n', False),
+    ({}, '', False),
+    ({'GLIBC_TUNABLES': 'x'}, MADVISE, False),
+    ({'MALLOC_ARENA_MAX': '1'}, MADVISE, False),
+  ],
+)
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='needs glibc')
+def test_huge_pages_are_asked_for_where_that_helps(environ, setting, expected):
+  assert memory.wanted(environ, setting) == expected
+
+
+@pytest.mark.skipif(not memory.wanted({}, memory.setting()), reason='huge pages cannot be asked for here')
+def test_a_command_starts_once_more_with_huge_pages_and_a_program_does_not(tmp_path):
+  """A module that Python loads at its start says which process has which variable."""
+  (tmp_path / 'sitecustomize.py').write_text("import os; print('glibc', os.environ.get('GLIBC_TUNABLES'))")
+  path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])
+  environment = {k: v for k, v in os.environ.items() if k != 'GLIBC_TUNABLES'} | {'PYTHONPATH': path}
+
+  def said(*arguments):
+    done = subprocess.run(
+      [sys.executable, *arguments], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path
+    )
+    return [line for line in done.stdout.splitlines() if line.startswith('glibc')]
+
+  assert said('-m', 'i2i_jax.import_torch', '--help') == ['glibc None', f'glibc {memory.TUNABLE}']
+  assert said('-c', 'import i2i_jax') == ['glibc None']
 
 
 def test_a_command_leaves_its_programs_in_the_cache(command, tmp_path, monkeypatch):

@@ -1,34 +1,11 @@
 """The page of a real run, in a real browser, without a network."""
 
 import json
-import shutil
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from i2i_jax import evaluate, report, train
 from i2i_jax.config import BadInput
-
-BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
-
-
-@pytest.fixture
-def page():
-  binary = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-  if not binary:
-    pytest.skip(f'no browser found ({", ".join(BROWSERS)})')
-  with sync_playwright() as playwright:
-    browser = playwright.chromium.launch(
-      executable_path=binary, args=['--no-sandbox', '--disable-background-networking']
-    )
-    context = browser.new_context(offline=True, viewport={'width': 1280, 'height': 900})
-    page = context.new_page()
-    page.faults = []
-    page.on('console', lambda m: page.faults.append(m.text) if m.type in ('error', 'warning') else None)
-    page.on('pageerror', lambda e: page.faults.append(str(e)))
-    page.on('request', lambda r: page.faults.append(r.url) if not r.url.startswith(('file:', 'data:')) else None)
-    yield page
-    browser.close()
 
 
 def test_the_page_of_a_run_opens_offline_without_an_error(tiny, tmp_path, page):

@@ -45,6 +45,27 @@ class Unpaired:
     return self.pair(index, int(rng.integers(len(self.items['b']))))
 
 
+class WrongPairs:
+  """Pairs of which a share has another image's target, the same ones each time: what careless matching makes."""
+
+  paired = True
+
+  def __init__(self, pairs, share: float, seed: int):
+    self.pairs, self.partner = pairs, np.arange(len(pairs))
+    # At least two, since one alone has nobody to exchange its target with.
+    count = max(2, round(share * len(pairs)))
+    wrong = np.random.default_rng([seed, count]).permutation(len(pairs))[:count]
+    self.partner[wrong] = np.roll(wrong, 1)
+    self.fingerprint = f'{pairs.fingerprint}-wrong-{count}-{seed}'
+
+  def __len__(self):
+    return len(self.pairs)
+
+  def __getitem__(self, index):
+    pair, partner = self.pairs[index], int(self.partner[index])
+    return pair if partner == index else {**pair, 'b': self.pairs[partner]['b']}
+
+
 SOURCES = [m.name for m in pkgutil.iter_modules(__path__) if m.name != 'images']
 
 
@@ -68,6 +89,13 @@ def get(config, split: str):
       raise BadInput(
         f'config.data.channels_{key} = {channels}, but {first["name"]} has {first[key].shape[-1]} channels'
       )
+  if share := config.data.get('wrong_pairs', 0.0):
+    if share > 1:
+      raise BadInput(f'config.data.wrong_pairs = {share} is a share, from 0 to 1')
+    if not config.data.paired:
+      raise BadInput('config.data.wrong_pairs: images without pairs have no partners to exchange; set it to 0')
+    if split == 'train':
+      return WrongPairs(source, share, config.seed)
   return source
 
 

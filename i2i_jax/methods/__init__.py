@@ -4,7 +4,9 @@ Such a file has one function, `create(config, steps_per_epoch) -> Method`: three
 they train, closed over the config. `State` holds arrays only; nets and optimizers stay in the closure.
 """
 
+import functools
 import importlib
+import operator
 import pkgutil
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,8 +19,10 @@ from flax import linen as nn
 
 from i2i_jax import optim
 from i2i_jax.config import choice
+from i2i_jax.models import conv
+from i2i_jax.models.remat import rematerialised
 
-PRECISIONS = ('float32', 'float64')
+PRECISIONS = ('bfloat16', 'float32', 'float64')
 
 
 class State(flax.struct.PyTreeNode):
@@ -49,19 +53,56 @@ def get(config, steps_per_epoch: int = 1) -> Method:
   return importlib.import_module(f'{__name__}.{name}').create(config, steps_per_epoch)
 
 
-def run(net: nn.Module, params, stats, x, *, rng=None, **switches):
+def runner(config) -> Callable:
+  """`run` in the precision that config.precision names, rematerialised if config.remat says so."""
+  return functools.partial(run, precision=config.precision, remat=config.remat)
+
+
+def run(net: nn.Module, params, stats, x, *, precision: str, remat: bool = False, rng=None, **switches):
   """A net's output on x [B, H, W, C], its intermediates, and its running statistics after it.
 
-  `rng` draws its dropout.
+  `rng` draws its dropout. In bfloat16 what goes in is rounded to it and what comes out is float32; the running
+  statistics, and the vectors of spectral norm that are among them, are float32 throughout.
   """
   rngs = {} if rng is None else {'dropout': rng}
+  params, x = jax.tree.map(lambda leaf: leaf.astype(precision), (params, x))
   variables = {'params': params, 'batch_stats': stats}
-  (y, out), changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
+  with rematerialised(remat):
+    (y, out), changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
+  y, out = jax.tree.map(lambda leaf: leaf.astype(storage(precision)), (y, out))
   return y, out, changed.get('batch_stats', {})
 
 
+def run_each(run, net: nn.Module, params, stats, inputs: list, *, config, rngs=(None, None), **switches):
+  """[run(net, ..., x) for x in inputs], as one batch where the net treats samples apart.
+
+  Args:
+    run: what `runner` gives. config: the net's own. rngs: for each input, its dropout's.
+
+  Returns:
+    The list of (y, out), and the running statistics after the last.
+  """
+  apart = config.norm != 'batch' and not config.get('dropout') and not config.get('spectral_norm')
+  if len(inputs) == 1 or not apart or conv.is_plain():
+    results = []
+    for x, rng in zip(inputs, rngs, strict=False):
+      y, out, stats = run(net, params, stats, x, rng=rng, **switches)
+      results.append((y, out))
+    return results, stats
+  # One of each in turn, so that a batch that is split over devices stays where it is.
+  batch = jnp.stack(inputs, axis=1).reshape(-1, *inputs[0].shape[1:])
+  y, out, stats = run(net, params, stats, batch, rng=rngs[0], **switches)
+  parts = (slice(i, None, len(inputs)) for i in range(len(inputs)))
+  return [jax.tree.map(operator.itemgetter(part), (y, out)) for part in parts], stats
+
+
+def storage(precision: str):
+  """What is kept and what losses are computed in: float32 at least."""
+  return jnp.promote_types(precision, jnp.float32)
+
+
 def init_state(variables: dict[str, dict], txs: dict, dtype, config, extra: dict | None = None) -> State:
-  """A State at step 0, in the run's precision.
+  """A State at step 0, its numbers of type `dtype` (see storage).
 
   Args:
     variables: {'gen': {'params': ..., 'batch_stats': ...}, ...}, each freshly initialised; statistics may be absent.
@@ -92,11 +133,10 @@ def translate_each(net: nn.Module, params, stats, images, rng, config, want=lamb
 
   `want` picks from a net's output and intermediates.
   """
-  running = config.test.batch_stats == 'running'
+  run, running = runner(config), config.test.batch_stats == 'running'
 
   def one(image, rng):
-    x = image[None].astype(config.precision)
-    y, out, _ = run(net, params, stats, x, rng=rng, dropout=config.test.dropout, running_stats=running)
+    y, out, _ = run(net, params, stats, image[None], rng=rng, dropout=config.test.dropout, running_stats=running)
     return jax.tree.map(lambda leaf: leaf[0], want(y, out))
 
   return jax.vmap(one)(images, jax.random.split(rng, len(images)))

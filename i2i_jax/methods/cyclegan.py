@@ -16,7 +16,17 @@ import jax.numpy as jnp
 from i2i_jax import losses, models, optim, pool, regularisers
 from i2i_jax.config import BadInput, choice
 from i2i_jax.diffaugment import augment
-from i2i_jax.methods import Method, finish_step, init_state, run, translate_each, update, with_extra
+from i2i_jax.methods import (
+  Method,
+  finish_step,
+  init_state,
+  run_each,
+  runner,
+  storage,
+  translate_each,
+  update,
+  with_extra,
+)
 from i2i_jax.models import attention
 
 PAIRED = ('feature_matching', 'laplacian', 'ms_ssim', 'side_outputs')  # losses against a partner
@@ -42,7 +52,7 @@ def create(config, steps_per_epoch: int) -> Method:
   if config.grow and config.pool:
     raise BadInput(f'config.pool = {config.pool}: a pool holds images of one size, and config.grow changes it; set 0')
   regularisers.check(config)
-  dtype = jnp.dtype(config.precision)
+  dtype, run = storage(config.precision), runner(config)
 
   disc = models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gens[d], channels[d[0]]) for d in gens} | {f'disc_{x}': (disc, channels[x]) for x in channels}
@@ -76,40 +86,43 @@ def create(config, steps_per_epoch: int) -> Method:
       stats = jax.tree.map(lambda x: x, state.extra['batch_stats'])  # a copy, to be rebound call by call
       count, cams = itertools.count(), {'ab': [], 'ba': []}
 
-      def translate(direction, x):
-        y, out, stats['gen'][direction] = run(
+      def translate(direction, *inputs):
+        rngs = [jax.random.fold_in(rng, next(count)) for _ in inputs]
+        results, stats['gen'][direction] = run_each(
+          run,
           gens[direction],
           params[direction],
           stats['gen'][direction],
-          x,
-          rng=jax.random.fold_in(rng, next(count)),
+          inputs,
+          config=config.gen,
+          rngs=rngs,
           dropout=True,
           running_stats=False,
         )
-        cams[direction].append(out.get('cam'))
-        return y
+        cams[direction] += [out.get('cam') for _, out in results]
+        return [y for y, _ in results]
 
       def fool(which, x):
         x = augment(x, config.diffaugment, jax.random.fold_in(rng, next(count)))
         logits, _, stats['disc'][which] = run(disc, fixed[which], stats['disc'][which], x, running_stats=False)
         return gan.gen(logits)
 
-      fake_b = translate('ab', a)
-      cycle_a = translate('ba', fake_b)
-      fake_a = translate('ba', b)
-      cycle_b = translate('ab', fake_a)
+      identity = bool(config.loss.identity) or with_cam
+      fake_b, *identity_b = translate('ab', a, *[b] * identity)
+      fake_a, *identity_a = translate('ba', b, *[a] * identity)
+      (cycle_a,), (cycle_b,) = translate('ba', fake_b), translate('ab', fake_a)
       parts = {
         'loss/gan_ab': config.loss.gan_weight * fool('b', fake_b),
         'loss/gan_ba': config.loss.gan_weight * fool('a', fake_a),
         'loss/cycle_a': config.loss.cycle_a * losses.l1(cycle_a, a),
         'loss/cycle_b': config.loss.cycle_b * losses.l1(cycle_b, b),
       }
-      if config.loss.identity or with_cam:
-        weight, same_a, same_b = config.loss.identity, translate('ba', a), translate('ab', b)
-        parts['loss/identity_a'] = weight * config.loss.cycle_a * losses.l1(same_a, a)
-        parts['loss/identity_b'] = weight * config.loss.cycle_b * losses.l1(same_b, b)
-      if with_cam:  # of a direction's calls the first is on its source, the last on its target
-        parts |= {f'loss/cam_{d}': config.loss.cam * losses.cam(cams[d][0], cams[d][-1]) for d in cams}
+      if identity:
+        weight = config.loss.identity
+        parts['loss/identity_a'] = weight * config.loss.cycle_a * losses.l1(identity_a[0], a)
+        parts['loss/identity_b'] = weight * config.loss.cycle_b * losses.l1(identity_b[0], b)
+      if with_cam:  # of a direction's calls the first is on its source, the second on its target
+        parts |= {f'loss/cam_{d}': config.loss.cam * losses.cam(*cams[d][:2]) for d in cams}
       loss = sum(parts.values())
       return loss, (stats, {'a': fake_a, 'b': fake_b}, parts | {'loss/gen': loss})
 
@@ -125,18 +138,21 @@ def create(config, steps_per_epoch: int) -> Method:
     def loss_fn(params):
       stats, metrics = jax.tree.map(lambda x: x, state.extra['batch_stats']), {}
 
-      def judge(which, x, rng):
-        x = augment(x, config.diffaugment, rng)
-        return run(disc, params[which], stats['disc'][which], x, running_stats=False)
+      def judge(which, inputs, rngs):
+        inputs = [augment(x, config.diffaugment, rng) for x, rng in zip(inputs, rngs, strict=True)]
+        results, after = run_each(
+          run, disc, params[which], stats['disc'][which], inputs, config=config.disc, running_stats=False
+        )
+        return [logits for logits, _ in results], after
 
       for i, which in enumerate(reals):
         key = jax.random.fold_in(rng, i)
-        real_rng, fake_rng = jax.random.split(jax.random.fold_in(key, 1))
-        real_logits, _, stats['disc'][which] = judge(which, reals[which], real_rng)
-        fake_logits, _, stats['disc'][which] = judge(which, fakes[which], fake_rng)
+        rngs = jax.random.split(jax.random.fold_in(key, 1))
+        logits, stats['disc'][which] = judge(which, [reals[which], fakes[which]], rngs)
+        real_logits, fake_logits = logits
         penalty, more = regularisers.penalties(
           config,
-          lambda x, which=which, rng=real_rng: judge(which, x, rng)[0],
+          lambda x, which=which, rngs=rngs: judge(which, [x], rngs[:1])[0][0],
           reals[which],
           fakes[which],
           key,

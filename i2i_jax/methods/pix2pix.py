@@ -20,7 +20,8 @@ from i2i_jax.methods import (
   apply_grads,
   finish_step,
   init_state,
-  run,
+  runner,
+  storage,
   translate_each,
   update,
   with_extra,
@@ -36,7 +37,7 @@ def create(config, steps_per_epoch: int) -> Method:
     raise BadInput("config.loss.feature_matching: with config.loss.gan = 'none' no net has features; set it to 0")
   regularisers.check(config)
   multiscale.check(config)
-  dtype = jnp.dtype(config.precision)
+  dtype, run = storage(config.precision), runner(config)
 
   channels_a, channels_b = config.data.channels_a, config.data.channels_b
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
@@ -111,11 +112,11 @@ def create(config, steps_per_epoch: int) -> Method:
           matching = regularisers.feature_matching(real_out['features'], out['features'])
           metrics['loss/feature_matching'] = matching
           loss += config.loss.feature_matching * matching
-      if with_cam:
-        metrics['loss/cam'] = losses.cam(*cams)
-        loss += config.loss.cam * metrics['loss/cam']
       more, parts = multiscale.reconstruction(config.loss, fake_b, b, images)
       loss += more
+      if with_cam:
+        parts['loss/cam'] = losses.cam(*cams)
+        loss += config.loss.cam * parts['loss/cam']
       return loss, (stats, metrics | parts | {'loss/gen': loss})
 
     grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(outputs)
@@ -135,9 +136,9 @@ def create(config, steps_per_epoch: int) -> Method:
       stats = state.extra['batch_stats']['gen']
       y, out, stats = run(gen, params, stats, a, rng=dropout_rng, dropout=True, running_stats=False)
       if not with_cam:
-        return (y, out['images'], ()), stats
+        return (y, out.get('images', []), ()), stats
       _, of_b, stats = run(gen, params, stats, b, rng=dropout_rng, dropout=True, running_stats=False)
-      return (y, out['images'], (out['cam'], of_b['cam'])), stats
+      return (y, out.get('images', []), (out['cam'], of_b['cam'])), stats
 
     outputs, pull_back, stats = jax.vjp(generate, state.params['gen'], has_aux=True)
     state = with_stats(state, 'gen', stats)

@@ -17,7 +17,7 @@ import optax
 from i2i_jax import losses, models, optim, regularisers
 from i2i_jax.config import BadInput, choice
 from i2i_jax.diffaugment import augment
-from i2i_jax.methods import Method, finish_step, init_state, run, translate_each, update, with_extra
+from i2i_jax.methods import Method, finish_step, init_state, runner, storage, translate_each, update, with_extra
 from i2i_jax.models.ugatit import clip_rho
 
 
@@ -35,7 +35,7 @@ def create(config, steps_per_epoch: int) -> Method:
     if config.loss[name]:
       raise BadInput(f'config.loss.{name} = {config.loss[name]}: without pairs there is no target; set it to 0')
   regularisers.check(config)
-  dtype = jnp.dtype(config.precision)
+  dtype, run = storage(config.precision), runner(config)
 
   gen, disc = models.build(config.gen, channels['b'], where='gen'), models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gen, channels[d[0]]) for d in ('ab', 'ba')} | {f'disc_{x}': (disc, channels[x]) for x in 'ab'}

@@ -18,7 +18,7 @@ from flax import linen as nn
 from i2i_jax.config import choice
 from i2i_jax.models.pyramid import of_scales
 
-PARTS = ('layers', 'attention', 'pyramid', 'side')  # what nets are made of
+PARTS = ('layers', 'attention', 'pyramid', 'side', 'conv', 'winograd', 'remat')  # what nets are made of
 NETS = [m.name for m in pkgutil.iter_modules(__path__) if m.name not in PARTS]
 
 

@@ -35,9 +35,13 @@ BLOCK = 4  # pixels a side that are computed at once when there are few channels
 _plain = contextvars.ContextVar('plain', default=False)
 
 
+def is_plain() -> bool:
+  return _plain.get()
+
+
 @contextlib.contextmanager
 def plain():
-  """Traces convolutions as XLA's own on every platform: what the fast forms are checked and counted against."""
+  """Traces what is within without any faster form: what those are checked and counted against."""
   token = _plain.set(True)
   try:
     yield
@@ -72,7 +76,7 @@ def kernel_gradient(x, y, stride: int, padding, size: tuple[int, int]):
 
 def by_platform(fast: Callable, usual: Callable, *args):
   """`fast` where the program is lowered for a CPU, `usual` elsewhere."""
-  return usual(*args) if _plain.get() else lax.platform_dependent(*args, cpu=fast, default=usual)
+  return usual(*args) if is_plain() else lax.platform_dependent(*args, cpu=fast, default=usual)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))

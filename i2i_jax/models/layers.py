@@ -217,6 +217,11 @@ def mean_of_pixels(x, over_batch: bool = False):
   return mean.mean(0, keepdims=True) if over_batch else mean
 
 
+def to_image(x):
+  """tanh in float32 at least: images [B, H, W, C] in [-1, 1] whose steps are finer than those of 8 bits."""
+  return jnp.tanh(widened(x))
+
+
 def widened(x):
   """At least float32, which statistics are computed in."""
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput
-from i2i_jax.models import attention
+from i2i_jax.models import attention, remat
 from i2i_jax.models.layers import Conv, Norm
 
 
@@ -45,13 +45,14 @@ class PatchGAN(nn.Module):
       return Conv(width, kernel, stride, padding, use_bias=use_bias, name=name, **spectral)
 
     def block(x, i, width, kernel, stride, padding):
-      first = i == 0
-      x = conv(f'conv{i}', width, kernel, stride, padding, first or use_bias)(x)
-      if not first:
-        x = Norm(self.norm, running_stats, name=f'norm{i}')(x)
-      x = attend(f'conv{i}', nn.leaky_relu(x, 0.2))
-      features.append(x)
-      return x
+      def compute(x):
+        x = conv(f'conv{i}', width, kernel, stride, padding, i == 0 or use_bias)(x)
+        if i > 0:
+          x = Norm(self.norm, running_stats, name=f'norm{i}')(x)
+        return nn.leaky_relu(x, 0.2)
+
+      features.append(attend(f'conv{i}', remat.stage(self, compute, x)))
+      return features[-1]
 
     if self.layers == 0:
       x = block(x, 0, self.width, 1, 1, 0)

@@ -8,12 +8,14 @@ run with `local` = 1 then starts from it with --init_from, and `config.gen.freez
 first steps. Biases start from 0, where the reference leaves PyTorch's own.
 """
 
-import jax
+import functools
+
 from flax import linen as nn
 
 from i2i_jax.config import BadInput
 from i2i_jax.models import resnet
-from i2i_jax.models.layers import Conv, Norm, Upsample
+from i2i_jax.models.layers import Conv, Norm, Upsample, to_image
+from i2i_jax.models.remat import stage
 from i2i_jax.multiscale import average_pool
 
 
@@ -38,6 +40,11 @@ class LocalEnhancer(nn.Module):
     """Heights and widths must be multiples of it."""
     return self.coarse.multiple * 2**self.local
 
+  @property
+  def stage_widths(self) -> tuple[int, ...]:
+    """Of the global net."""
+    return self.coarse.stage_widths
+
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
     if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
@@ -50,27 +57,30 @@ class LocalEnhancer(nn.Module):
     def activate(name, x):
       return nn.relu(Norm(self.norm, running_stats, name=f'{name}_norm')(x))
 
+    def enter(x, y, name, width):
+      z = Conv(width, 7, 1, 3, self.padding, use_bias, name=f'{name}_stem')(x)
+      z = Conv(2 * width, 3, 2, 1, use_bias=use_bias, name=f'{name}_down')(activate(f'{name}_stem', z))
+      return activate(f'{name}_down', z) + y
+
+    def leave(y, name, width):
+      y = Upsample(width, self.upsample, 3, self.padding, use_bias, name=f'{name}_up')(y)
+      return activate(f'{name}_up', y)
+
     inputs = [x]
     for _ in range(self.local):
       inputs.append(average_pool(inputs[-1]))
     y, out = self.coarse(inputs[-1], dropout=dropout, running_stats=running_stats)
     features = [*out['features']]
     for i in range(self.local):
-      width, name = self.coarse.width // 2 ** (i + 1), f'local{i}'
-      z = Conv(width, 7, 1, 3, self.padding, use_bias, name=f'{name}_stem')(inputs[-2 - i])
-      z = Conv(2 * width, 3, 2, 1, use_bias=use_bias, name=f'{name}_down')(activate(f'{name}_stem', z))
-      y = activate(f'{name}_down', z) + y
-      for j in range(self.blocks):
-        block = f'{name}_block{j}'
-        z = Conv(2 * width, 3, 1, 1, self.padding, use_bias, name=f'{block}_conv0')(y)
-        z = activate(f'{block}_conv0', z)
-        z = Conv(2 * width, 3, 1, 1, self.padding, use_bias, name=f'{block}_conv1')(z)
-        y = y + Norm(self.norm, running_stats, name=f'{block}_conv1_norm')(z)
-      y = Upsample(width, self.upsample, 3, self.padding, use_bias, name=f'{name}_up')(y)
-      y = activate(f'{name}_up', y)
+      width, name = self.stage_widths[0] // 2 ** (i + 1), f'local{i}'
+      y = stage(self, functools.partial(enter, name=name, width=width), inputs[-2 - i], y)
+      if self.blocks:
+        blocks = resnet.Blocks(self.blocks, self.norm, padding=self.padding, name=f'{name}_blocks')
+        y, _ = blocks(y, 0, self.blocks, dropout=False, running_stats=running_stats)
+      y = stage(self, functools.partial(leave, name=name, width=width), y)
       features.append(y)
     y = Conv(self.channels, 7, 1, 3, self.padding, name='head')(y)
-    return jax.nn.tanh(y), {**out, 'features': features, 'images': []}
+    return to_image(y), {**out, 'features': features, 'images': []}
 
 
 def build(config, channels: int) -> nn.Module:
@@ -80,10 +90,8 @@ def build(config, channels: int) -> nn.Module:
     return coarse
   if config.side_outputs:
     raise BadInput('config.gen.side_outputs: local enhancers have no smaller outputs; set it to 0')
-  if config.width % 2**config.local:
-    raise BadInput(
-      f'config.gen.width = {config.width} cannot be halved {config.local} times, for the local enhancers'
-    )
+  if (width := coarse.stage_widths[0]) % 2**config.local:
+    raise BadInput(f'config.gen.width = {width} cannot be halved {config.local} times, for the local enhancers')
   return LocalEnhancer(
     channels,
     coarse.clone(head=False),

@@ -13,8 +13,69 @@ from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput, choice
 from i2i_jax.models import attention
-from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur
+from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur, to_image
+from i2i_jax.models.remat import repeated, stage
 from i2i_jax.models.side import check_side_outputs, side_output
+
+
+class Block(nn.Module):
+  """x + norm(conv(dropout(relu(norm(conv(x)))))), all [B, H, W, C]."""
+
+  norm: str = 'instance'
+  dropout_rate: float = 0.0
+  padding: str = 'reflect'
+
+  @nn.compact
+  def __call__(self, x, *, dropout: bool, running_stats: bool):
+    def convolved(name, y):
+      y = Conv(x.shape[-1], 3, 1, 1, self.padding, self.norm != 'batch', name=name)(y)
+      return Norm(self.norm, running_stats, name=f'{name}_norm')(y)
+
+    y = nn.relu(convolved('conv0', x))
+    y = nn.Dropout(self.dropout_rate, deterministic=not dropout, name='dropout')(y)
+    return x + convolved('conv1', y)
+
+
+class Blocks(nn.Module):
+  """A stack of `count` Blocks; a call runs some of them, as one loop: what is compiled is one block.
+
+  [B, H, W, C] to ([B, H, W, C], the outputs of each block [stop - start, B, H, W, C]). Variables are a Block's, with
+  an axis in front, over all blocks.
+  """
+
+  count: int
+  norm: str = 'instance'
+  dropout_rate: float = 0.0
+  padding: str = 'reflect'
+
+  @nn.compact
+  def __call__(self, x, start: int, stop: int, *, dropout: bool, running_stats: bool):
+    block = Block(self.norm, self.dropout_rate, self.padding, parent=None)
+    switches = {'dropout': dropout, 'running_stats': running_stats}
+    if self.is_initializing() and not self.variables:
+      init = lambda rng: block.lazy_init(rng, jax.ShapeDtypeStruct(x.shape, x.dtype), **switches)  # noqa: E731
+      for kind, tree in jax.vmap(init)(jax.random.split(self.make_rng('params'), self.count)).items():
+        for name, value in tree.items():
+          self.put_variable(kind, name, value)
+
+    variables = {kind: dict(self.variables.get(kind, {})) for kind in ('params', 'batch_stats')}
+    some = jax.tree.map(lambda v: v[start:stop], variables)
+    mutable = ['batch_stats'] if self.is_mutable_collection('batch_stats') else []
+    drops = dropout and self.dropout_rate > 0
+    rngs = jax.random.split(self.make_rng('dropout'), stop - start) if drops else None
+
+    def step(x, xs):
+      variables, rng = xs
+      rngs = {'dropout': rng} if drops else {}
+      x, changed = block.apply(variables, x, mutable=mutable, rngs=rngs, **switches)
+      return x, (x, changed)
+
+    x, (features, changed) = jax.lax.scan(repeated(step), x, (some, rngs))
+    if not self.is_initializing():
+      for name, new in changed.get('batch_stats', {}).items():
+        whole = jax.tree.map(lambda old, new: old.at[start:stop].set(new), variables['batch_stats'][name], new)
+        self.put_variable('batch_stats', name, whole)
+    return x, features
 
 
 class ResNet(nn.Module):
@@ -29,6 +90,7 @@ class ResNet(nn.Module):
   channels: int
   blocks: int = 9
   width: int = 64
+  widths: tuple[int, ...] = ()  # after the stem and each halving, in place of width
   norm: str = 'instance'
   dropout_rate: float = 0.0
   downsample: str = 'stride'
@@ -44,6 +106,14 @@ class ResNet(nn.Module):
     """Heights and widths must be multiples of it."""
     return 2**self.halvings
 
+  @property
+  def stage_widths(self) -> tuple[int, ...]:
+    """Channels after the stem and after each halving."""
+    count = self.halvings + 1
+    if len(self.widths) not in (0, count):
+      raise BadInput(f'config.gen.widths = {self.widths} must name {count} widths, or none')
+    return self.widths or tuple(self.width * 2**i for i in range(count))
+
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
     if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
@@ -53,6 +123,7 @@ class ResNet(nn.Module):
       )
     check_side_outputs(self.side_outputs, self.halvings)
     use_bias = self.norm != 'batch'
+    widths = self.stage_widths
     blurred = choice('config.gen.downsample', self.downsample, DOWNSAMPLES) == 'blur'
 
     def norm(name):
@@ -64,36 +135,43 @@ class ResNet(nn.Module):
     out = {}
     attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
 
-    x = activate('stem')(Conv(self.width, 7, 1, 3, self.padding, use_bias, name='stem')(x))
-    features = [attend('stem', x)]
+    def stem(x):
+      return activate('stem')(Conv(widths[0], 7, 1, 3, self.padding, use_bias, name='stem')(x))
+
+    def down(x, i):
+      name, stride = f'down{i}', 1 if blurred else 2
+      x = activate(name)(Conv(widths[i + 1], 3, stride, 1, use_bias=use_bias, name=name)(x))
+      return blur(x) if blurred else x
+
+    def up(x, i):
+      name, width = f'up{i}', widths[self.halvings - i - 1]
+      return activate(name)(Upsample(width, self.upsample, 3, self.padding, use_bias, name=name)(x))
+
+    features = [attend('stem', stage(self, stem, x))]
     for i in range(self.halvings):
-      name = f'down{i}'
-      x = Conv(self.width * 2 ** (i + 1), 3, 1 if blurred else 2, 1, use_bias=use_bias, name=name)(features[-1])
-      x = activate(name)(x)
-      features.append(attend(name, blur(x) if blurred else x))
+      features.append(attend(f'down{i}', stage(self, functools.partial(down, i=i), features[-1])))
 
     x = features[-1]
+    blocks = Blocks(self.blocks, self.norm, self.dropout_rate, self.padding, name='blocks')
+    start = 0
     for i in range(self.blocks):
-      y = Conv(x.shape[-1], 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv0')(x)
-      y = activate(f'block{i}_conv0')(y)
-      y = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'block{i}_dropout')(y)
-      y = Conv(x.shape[-1], 3, 1, 1, self.padding, use_bias, name=f'block{i}_conv1')(y)
-      x = attend(f'block{i}', x + norm(f'block{i}_conv1')(y))
-      features.append(x)
+      if i == self.blocks - 1 or f'block{i}' in self.attention:
+        x, outputs = blocks(x, start, i + 1, dropout=dropout, running_stats=running_stats)
+        x = attend(f'block{i}', x)
+        features += [*outputs[:-1], x]
+        start = i + 1
     x = attend('bottleneck', x)
 
     images = []
     for i in range(self.halvings):
-      stage = self.halvings - i
-      if stage <= self.side_outputs:
-        images.insert(0, side_output(x, stage, self.channels, self.padding))
-      name = f'up{i}'
-      up = Upsample(self.width * 2 ** (stage - 1), self.upsample, 3, self.padding, use_bias, name=name)
-      x = attend(name, activate(name)(up(x)))
+      level = self.halvings - i
+      if level <= self.side_outputs:
+        images.insert(0, side_output(x, level, self.channels, self.padding))
+      x = attend(f'up{i}', stage(self, functools.partial(up, i=i), x))
     out |= {'features': features, 'images': images}
     if not self.head:
       return x, out
-    return jax.nn.tanh(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)), out
+    return to_image(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)), out
 
 
 def build(config, channels: int) -> ResNet:
@@ -104,6 +182,7 @@ def build(config, channels: int) -> ResNet:
     channels,
     blocks=config.blocks,
     width=config.width,
+    widths=tuple(config.get('widths', ())),
     norm=config.norm,
     dropout_rate=config.dropout,
     downsample=config.downsample,

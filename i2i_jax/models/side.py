@@ -1,10 +1,9 @@
 """Heads that put out an image at a decoder's smaller stages, for a loss at several scales."""
 
-import jax
 from flax import linen as nn
 
 from i2i_jax.config import BadInput
-from i2i_jax.models.layers import Conv
+from i2i_jax.models.layers import Conv, to_image
 
 
 def check_side_outputs(count: int, most: int):
@@ -17,4 +16,4 @@ def side_output(x, i: int, channels: int, padding: str):
 
   To be called within a module's `__call__`: the convolution is its submodule `side{i}`.
   """
-  return jax.nn.tanh(Conv(channels, 3, 1, 1, padding, name=f'side{i}')(nn.relu(x)))
+  return to_image(Conv(channels, 3, 1, 1, padding, name=f'side{i}')(nn.relu(x)))

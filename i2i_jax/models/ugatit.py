@@ -15,7 +15,8 @@ from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput
 from i2i_jax.models.attention import CAM, fan_in, linear
-from i2i_jax.models.layers import Conv, Norm, per_channel
+from i2i_jax.models.layers import Conv, Norm, per_channel, to_image
+from i2i_jax.models.remat import stage
 
 
 class LIN(nn.Module):
@@ -85,13 +86,29 @@ class Generator(nn.Module):
     def normed(x, name, *shape):
       return Norm('instance', name=f'{name}_norm')(conv(x, name, *shape))
 
-    features = [nn.relu(normed(x, 'stem', self.width, 7))]
-    for i in range(2):
-      features.append(nn.relu(normed(features[-1], f'down{i}', self.width * 2 ** (i + 1), 3, 2)))
-    x = features[-1]
+    def down(x, name, *shape):
+      return nn.relu(normed(x, name, *shape))
+
+    def block(x, name):
+      y = nn.relu(normed(x, f'{name}_conv0', wide))
+      return x + normed(y, f'{name}_conv1', wide)
+
+    def styled(x, style, name):
+      y = nn.relu(LIN(name=f'{name}_norm0')(conv(x, f'{name}_conv0', wide), style))
+      return x + LIN(name=f'{name}_norm1')(conv(y, f'{name}_conv1', wide), style)
+
+    def up(x, name, width):
+      return nn.relu(LIN(name=f'{name}_norm')(conv(x.repeat(2, 1).repeat(2, 2), name, width)))
+
+    features, downs = (
+      [],
+      [('stem', self.width, 7, 1), *((f'down{i}', self.width * 2 ** (i + 1), 3, 2) for i in (0, 1))],
+    )
+    for layer in downs:
+      x = stage(self, lambda x, layer=layer: down(x, *layer), x)
+      features.append(x)
     for i in range(self.blocks):
-      y = nn.relu(normed(x, f'block{i}_conv0', wide))
-      x = x + normed(y, f'block{i}_conv1', wide)
+      x = stage(self, functools.partial(block, name=f'block{i}'), x)
       features.append(x)
 
     x, found = CAM(name='cam')(x, running_stats=running_stats)
@@ -102,14 +119,12 @@ class Generator(nn.Module):
       style = nn.relu(linear(f'style{i}', style, wide, use_bias=False))
     style = tuple(linear(name, style, wide, use_bias=False) for name in ('gamma', 'beta'))
     for i in range(self.blocks):
-      y = nn.relu(LIN(name=f'styled{i}_norm0')(conv(x, f'styled{i}_conv0', wide), style))
-      x = x + LIN(name=f'styled{i}_norm1')(conv(y, f'styled{i}_conv1', wide), style)
+      x = stage(self, functools.partial(styled, name=f'styled{i}'), x, style)
     for i in range(2):
-      x = x.repeat(2, 1).repeat(2, 2)
-      x = nn.relu(LIN(name=f'up{i}_norm')(conv(x, f'up{i}', self.width * 2 ** (1 - i))))
+      x = stage(self, functools.partial(up, name=f'up{i}', width=self.width * 2 ** (1 - i)), x)
     x = conv(x, 'head', self.channels, 7)
     out = {'attention': {'bottleneck': found['map']}, 'cam': {'bottleneck': found['logits']}}
-    return nn.tanh(x), {'features': features, 'images': [], **out}
+    return to_image(x), {'features': features, **out}
 
 
 class Discriminators(nn.Module):
@@ -124,13 +139,12 @@ class Discriminators(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, running_stats: bool):
-    y, maps, features = [], {}, []
+    y, maps = [], {}
     for name, layers in (('global', self.layers), ('local', self.layers - 2)):
-      logits, found, passed = Discriminator(layers, self.width, name=name)(x, running_stats=running_stats)
+      logits, found = Discriminator(layers, self.width, name=name)(x, running_stats=running_stats)
       y += [logits, found['logits']]
       maps[name] = found['map']
-      features.append(passed)
-    return y, {'features': features, 'attention': maps}
+    return y, {'attention': maps}
 
 
 class Discriminator(nn.Module):
@@ -141,17 +155,17 @@ class Discriminator(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, running_stats: bool):
-    features, spectral = [], {'kernel_init': fan_in, 'spectral': True, 'running_stats': running_stats}
+    spectral = {'kernel_init': fan_in, 'spectral': True, 'running_stats': running_stats}
     for i in range(self.layers - 1):
       stride, width = 2 if i < self.layers - 2 else 1, self.width * 2**i
       if min(x.shape[1:3]) < 2:
         raise BadInput(f'config.disc.layers: {self.layers} layers halve these images below 1 px; give fewer')
-      x = nn.leaky_relu(Conv(width, 4, stride, 1, 'reflect', name=f'conv{i}', **spectral)(x), 0.2)
-      features.append(x)
+      conv = functools.partial(Conv, width, 4, stride, 1, 'reflect', name=f'conv{i}', **spectral)
+      x = stage(self, lambda x, conv=conv: nn.leaky_relu(conv()(x), 0.2), x)
     if min(x.shape[1:3]) < 2:
       raise BadInput(f'config.disc.layers: {self.layers} layers halve these images below 1 px; give fewer')
     x, found = CAM(0.2, spectral=True, name='cam')(x, running_stats=running_stats)
-    return Conv(1, 4, 1, 1, 'reflect', use_bias=False, name='logits', **spectral)(x), found, features
+    return Conv(1, 4, 1, 1, 'reflect', use_bias=False, name='logits', **spectral)(x), found
 
 
 def build(config, channels: int) -> nn.Module:

@@ -7,14 +7,14 @@ UnetGenerator in models/networks.py of pytorch-CycleGAN-and-pix2pix.
 import functools
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput
 from i2i_jax.models import attention
-from i2i_jax.models.layers import Conv, Norm, Upsample
+from i2i_jax.models.layers import Conv, Norm, Upsample, to_image
+from i2i_jax.models.remat import stage
 from i2i_jax.models.side import check_side_outputs, side_output
 
 
@@ -30,6 +30,7 @@ class UNet(nn.Module):
   depth: int = 8
   width: int = 64
   max_width: int = 512
+  widths: tuple[int, ...] = ()  # of each stage, in place of the two above
   norm: str = 'batch'
   dropout_rate: float = 0.5
   upsample: str = 'transpose'
@@ -42,6 +43,13 @@ class UNet(nn.Module):
     """Heights and widths must be multiples of it."""
     return 2**self.depth
 
+  @property
+  def stage_widths(self) -> tuple[int, ...]:
+    """Channels that each stage of the encoder puts out."""
+    if len(self.widths) not in (0, self.depth):
+      raise BadInput(f'config.gen.widths = {self.widths} must name {self.depth} widths, or none')
+    return self.widths or tuple(min(self.width * 2**i, self.max_width) for i in range(self.depth))
+
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
     if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
@@ -49,19 +57,29 @@ class UNet(nn.Module):
         f'config.gen.depth: a U-Net of depth {self.depth} takes heights and widths that are multiples of '
         f'{self.multiple}, not {x.shape[1]}x{x.shape[2]}; choose another depth or size'
       )
-    widths = [min(self.width * 2**i, self.max_width) for i in range(self.depth)]
+    widths = self.stage_widths
     use_bias = self.norm != 'batch'  # batch norm's own bias makes it void; so the reference, in every stage
     innermost = self.depth - 1
     check_side_outputs(self.side_outputs, innermost)
 
     features, out = [], {}
     attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
-    for i, width in enumerate(widths):
+
+    def down(x, i):
       if i > 0 and f'down{i - 1}' not in self.attention:
         x = nn.leaky_relu(x, 0.2)
-      x = Conv(width, 4, 2, 1, self.padding, use_bias, name=f'down{i}')(x)
-      if 0 < i < innermost:
-        x = Norm(self.norm, running_stats, name=f'down{i}_norm')(x)
+      x = Conv(widths[i], 4, 2, 1, self.padding, use_bias, name=f'down{i}')(x)
+      return Norm(self.norm, running_stats, name=f'down{i}_norm')(x) if 0 < i < innermost else x
+
+    def up(i, *xs):
+      x = nn.relu(jnp.concatenate(xs, axis=-1))
+      if i == 0:
+        return Upsample(self.channels, self.upsample, 4, self.padding, name='up0')(x)
+      x = Upsample(widths[i - 1], self.upsample, 4, self.padding, use_bias, name=f'up{i}')(x)
+      return Norm(self.norm, running_stats, name=f'up{i}_norm')(x)
+
+    for i in range(self.depth):
+      x = stage(self, functools.partial(down, i=i), x)
       if f'down{i}' in self.attention:
         # Activated first: behind an instance norm the means that some blocks look at would all be zero.
         x = attend(f'down{i}', x if i == innermost else nn.leaky_relu(x, 0.2))
@@ -70,17 +88,15 @@ class UNet(nn.Module):
     x = attend('bottleneck', x)
     images = []
     for i in reversed(range(self.depth)):
+      skips = []
       if i < innermost:
-        skip = features[i]
+        skips = [features[i]]
         if f'skip{i}' in self.attention:
-          skip = attend(f'skip{i}', nn.relu(skip), nn.relu(x))
-        x = jnp.concatenate([skip, x], axis=-1)
-      x = nn.relu(x)
+          skips = [attend(f'skip{i}', nn.relu(features[i]), nn.relu(x))]
+      x = stage(self, functools.partial(up, i), *skips, x)
       if i == 0:
-        x = attend('up0', Upsample(self.channels, self.upsample, 4, self.padding, name='up0')(x))
+        x = attend('up0', x)
         break
-      x = Upsample(widths[i - 1], self.upsample, 4, self.padding, use_bias, name=f'up{i}')(x)
-      x = Norm(self.norm, running_stats, name=f'up{i}_norm')(x)
       # The reference drops out in its "num_downs - 5" middle stages: the 512-wide ones but the innermost.
       if 4 <= i < innermost:
         x = nn.Dropout(self.dropout_rate, deterministic=not dropout, name=f'up{i}_dropout')(x)
@@ -88,7 +104,7 @@ class UNet(nn.Module):
         x = attend(f'up{i}', nn.relu(x))
       if i <= self.side_outputs:
         images.insert(0, side_output(x, i, self.channels, self.padding))
-    return jax.nn.tanh(x), {'features': features, 'images': images, **out}
+    return to_image(x), {'features': features, 'images': images, **out}
 
 
 def build(config, channels: int) -> UNet:
@@ -99,6 +115,7 @@ def build(config, channels: int) -> UNet:
     depth=config.depth,
     width=config.width,
     max_width=config.max_width,
+    widths=tuple(config.get('widths', ())),
     norm=config.norm,
     dropout_rate=config.dropout,
     upsample=config.upsample,

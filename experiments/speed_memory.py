@@ -1,0 +1,58 @@
+"""The memory that bfloat16 and rematerialisation save, by XLA's own analysis of the compiled training step.
+
+  python -m experiments.speed_memory
+
+prints a row a step and a column a setting: megabytes that the step needs beside its arguments, the activations above
+all. Nothing is run, only compiled, for the device at hand; that takes a minute each on a laptop. An accelerator
+computes in bfloat16 as it is; a CPU may widen it, and then keeps both for a while.
+"""
+
+import jax
+
+from experiments import speed_rows
+from i2i_jax import checkpoint, cli, compiling, methods
+
+ROWS = {
+  'pix2pix 256 px, batch 4': speed_rows.Row('train', '', batch=4),
+  'CycleGAN 128 px, batch 1, 6 blocks': speed_rows.Row('train', '', 'cyclegan', size=128, blocks=6),
+}
+SETTINGS = {
+  'float32': {},
+  'bfloat16': {'precision': 'bfloat16'},
+  'remat': {'remat': True},
+  'bfloat16 and remat': {'precision': 'bfloat16', 'remat': True},
+}
+
+
+def step_bytes(config) -> int:
+  """Bytes that one update of `config` needs beside its arguments, on one device."""
+  method = methods.get(config)
+  batch = checkpoint.example_batch(config)
+  state = jax.eval_shape(method.init, jax.random.key(0), batch)
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  compiled = compiling.jit(method.train_step, donate_argnums=0).lower(state, batch, key).compile()
+  return compiled.memory_analysis().temp_size_in_bytes
+
+
+def table(rows: dict, settings: dict) -> str:
+  """Markdown: megabytes, and their share of the first setting's."""
+  lines = [f'| MB | {" | ".join(settings)} |', '|---' * (len(settings) + 1) + '|']
+  for title, row in rows.items():
+    found = []
+    for changes in settings.values():
+      config = speed_rows.config(row).unlock()
+      config.update(changes)
+      found.append(step_bytes(config.lock()))
+      print(f'{title}, {changes or "as it is"}: {found[-1] / 1e6:,.0f} MB', flush=True)
+    lines.append(f'| {title} | ' + ' | '.join(f'{x / 1e6:,.0f} ({x / found[0]:.0%})' for x in found) + ' |')
+  return '\n'.join(lines)
+
+
+def main():
+  cli.parser(__doc__, 'speed_memory').parse_args()
+  cli.keep_compiled()
+  print(table(ROWS, SETTINGS))
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,313 @@
+"""Runs an experiment: all its variants with several seeds, then one table, plots and a page of them.
+
+  python -m i2i_jax.sweep --experiment=experiments/attention.py --workdir=runs/attention --seeds=3 --jobs=2
+
+An experiment is a file like those in experiments/: its docstring states a question, CONFIG names a config, and
+sweep() yields (name, fields of the config to set), the baseline first. FIELDS are set in all variants; MATCH
+('params' or 'flops') scales the width of each variant's generator until it costs what the baseline's does; METRIC
+(psnr) chooses checkpoints on the validation split and orders the table.
+
+Only what is not yet done is run, so a sweep may be stopped (Ctrl-C or SIGTERM) and started again at will. A run that
+fails is named at the end, with the last line of its log; the others go on. Each run has a processor core to
+itself and one thread: so results do not depend on --jobs, and on one machine they are the same to the last digit.
+
+WORKDIR gets VARIANT/seedN/, which is an ordinary run; table.md, .csv and .tex; times.csv, the only numbers that
+differ when a sweep is repeated; plots/ and sweep.html. Plots need matplotlib: pip install -e '.[experiments]'.
+"""
+
+import contextlib
+import fcntl
+import importlib.util
+import io
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from i2i_jax import cli, cost, data, match, methods, metrics, sweep_report
+from i2i_jax import workdir as folder
+from i2i_jax.config import BadInput, RunFault, differences, load, override, read_json, to_dict
+
+POLL_SECONDS = 0.2
+NAME = re.compile(r'[\w.+-]+')
+
+
+class Experiment(NamedTuple):
+  question: str  # the docstring
+  config: str  # as after --config=
+  fields: dict
+  match: str
+  metric: str
+  variants: list[tuple[str, dict]]  # the baseline first
+
+
+class Run(NamedTuple):
+  variant: str
+  seed: int
+  config: object
+  folder: Path
+
+  @property
+  def file(self) -> Path:
+    return self.folder.with_suffix('.json')
+
+  @property
+  def log(self) -> Path:
+    return self.folder.with_suffix('.log')
+
+
+# ---------------------------------------------------------------------------------------------------- plan
+
+
+def read_experiment(path: Path) -> Experiment:
+  """Imports an experiment's file. Raises BadInput for what it lacks."""
+  if not path.is_file():
+    raise BadInput(f'--experiment: there is no file {path}; see experiments/')
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  for name in ('__doc__', 'CONFIG', 'sweep'):
+    if not getattr(module, name, None):
+      raise BadInput(f'--experiment: {path} has no {"docstring" if name == "__doc__" else name}')
+  variants = [(name, dict(fields)) for name, fields in module.sweep()]
+  names = [name for name, _ in variants]
+  if len(set(names)) < len(names) or not all(map(NAME.fullmatch, names)):
+    raise BadInput(
+      f'--experiment: {path}: names of variants must differ, and be of letters, digits and _.+-: {names}'
+    )
+  return Experiment(
+    module.__doc__.strip(),
+    module.CONFIG,
+    getattr(module, 'FIELDS', {}),
+    getattr(module, 'MATCH', ''),
+    getattr(module, 'METRIC', 'psnr'),
+    variants,
+  )
+
+
+def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> dict[str, tuple[object, float]]:
+  """Name -> (config, its generator's cost by the baseline's or nan). Widths that were found are kept in `cache`.
+
+  Args:
+    given: fields on the command line, like '--config.steps=20': they are set last, in all variants.
+  """
+  known = read_json(cache) if cache.exists() else {}
+  common = load([f'--config={experiment.config}', *given])
+  typed = {name: value_at(common, name) for name in (a.partition('=')[0].removeprefix('--config.') for a in given)}
+  configs, target = {}, 0.0
+  for name, fields in experiment.variants:
+    config = load([f'--config={experiment.config}'])
+    override(config, {**experiment.fields, **fields, **typed})
+    # Each score of the validation split has its checkpoint, so that the best can be taken.
+    override(config, {'checkpoint_every': config.eval_every, 'keep': config.steps // config.eval_every + 1})
+    methods.get(config)
+    ratio = float('nan')
+    if experiment.match:
+      kind = match.KINDS.get(experiment.match)
+      wanted = {'match': experiment.match, 'target': target, 'config': to_dict(config)}
+      if not configs:
+        target, ratio = cost.generator(config)[kind] if kind else 0.0, 1.0
+      elif name in known and known[name]['wanted'] == wanted:
+        ratio = known[name]['ratio']
+        override(config, {'gen.widths': tuple(known[name]['widths'])})
+      else:
+        ratio = match.match(config, target, experiment.match)
+        known[name] = {'wanted': wanted, 'ratio': ratio, 'widths': list(config.gen.widths)}
+      print(
+        f'{name}: {experiment.match} {100 * ratio:.1f}% of the baseline, widths {config.gen.widths or "as they are"}'
+      )
+    configs[name] = config, ratio
+  if known:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_json(cache, known)
+  return configs
+
+
+def value_at(config, name: str):
+  for part in name.split('.'):
+    config = config[part]
+  return config
+
+
+def plan(configs: dict[str, tuple[object, float]], workdir: Path, seeds: int) -> list[Run]:
+  """All runs, first seeds first: so that each variant is compiled once (programs are kept for the next
+  run, and a seed is not part of them), and there is soon something to compare.
+
+  Raises BadInput where a run's folder holds another config's run: also of other steps, since what was trained
+  for 300 and then for 100 more is not what is trained for 400.
+  """
+  runs = []
+  for seed in range(seeds):
+    for name, (config, _) in configs.items():
+      config = config.copy_and_resolve_references()
+      override(config, {'seed': seed})
+      runs.append(Run(name, seed, config, workdir / name / f'seed{seed}'))
+      file = runs[-1].folder / 'config.json'
+      if file.exists() and (changed := differences(read_json(file), to_dict(config))):
+        raise BadInput(
+          f"{runs[-1].folder} holds another config's run ({'; '.join(changed[:4])}); name another --workdir, or "
+          'delete that folder'
+        )
+  return runs
+
+
+def result_of(run: Run) -> dict | None:
+  """What a run left when it was done, or None."""
+  file = run.folder / 'result.json'
+  return read_json(file) if file.exists() else None
+
+
+# ----------------------------------------------------------------------------------------------------- run
+
+
+def environment(jobs: int) -> dict[str, str]:
+  """Of a run: no thread pool is larger than one."""
+  variables = {**os.environ, 'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}
+  if jobs > 1:
+    variables.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')  # several runs share an accelerator's memory
+  return variables
+
+
+@contextlib.contextmanager
+def on_core(slot: int):
+  """A process that is started within inherits one core, and XLA makes as many threads as there are cores."""
+  if not hasattr(os, 'sched_setaffinity'):
+    yield
+    return
+  cores = os.sched_getaffinity(0)
+  os.sched_setaffinity(0, {sorted(cores)[slot % len(cores)]})
+  try:
+    yield
+  finally:
+    os.sched_setaffinity(0, cores)
+
+
+def start(run: Run, slot: int, metric: str, variables: dict[str, str]) -> subprocess.Popen:
+  run.folder.parent.mkdir(parents=True, exist_ok=True)
+  folder.write_json(run.file, to_dict(run.config))
+  arguments = [f'--config={run.file}', f'--workdir={run.folder}', f'--metric={metric}', '--stop_with_parent']
+  # A session of its own: Ctrl-C reaches the sweep alone, which then stops each run once. The pipe to its standard
+  # input closes when the sweep ends, however it does.
+  with open(run.log, 'a') as log, on_core(slot):
+    return subprocess.Popen(
+      [sys.executable, '-m', 'i2i_jax.sweep_run', *arguments],
+      stdin=subprocess.PIPE,
+      stdout=log,
+      stderr=subprocess.STDOUT,
+      env=variables,
+      start_new_session=True,
+    )
+
+
+def wait_for_earlier(runs: list[Run]):
+  """Runs of a sweep that was killed save and end by themselves: waits until they have."""
+  for run in runs:
+    file, said = run.folder / '.lock', False
+    while file.exists():
+      with open(file, 'a') as lock, contextlib.suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        break
+      if not said:
+        print(f'waiting for {run.folder}, which another process is still writing')
+        said = True
+      time.sleep(POLL_SECONDS)
+
+
+def run_all(runs: list[Run], jobs: int, metric: str, total: int) -> tuple[list[Run], int]:
+  """Runs them, `jobs` at a time. Returns those that failed, and the signal that stopped it or 0."""
+  waiting, running, failed = list(runs), {}, []
+  variables = environment(jobs)
+  terminal = sys.stderr.isatty()
+  bar = tqdm(
+    total=total,
+    initial=total - len(runs),
+    unit='run',
+    file=sys.stderr if terminal else io.StringIO(),
+    bar_format='{percentage:3.0f}% |{bar:20}| run {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left{postfix}',
+  )
+  with cli.Stop() as stop, contextlib.closing(bar):
+    while waiting or running:
+      for slot in range(jobs):
+        if waiting and slot not in running and not stop.signal:
+          run = waiting.pop(0)
+          running[slot] = run, start(run, slot, metric, variables)
+          bar.set_postfix_str(', '.join(f'{r.variant}/seed{r.seed}' for r, _ in running.values()), refresh=terminal)
+      if stop.signal:
+        for _, process in running.values():
+          process.send_signal(signal.SIGTERM)
+        for _, process in running.values():
+          process.wait()
+          process.stdin.close()
+        break
+      for slot, (run, process) in list(running.items()):
+        if process.poll() is not None:
+          del running[slot]
+          process.stdin.close()
+          bar.update()
+          if process.returncode or result_of(run) is None:
+            failed.append(run)
+          bar.set_postfix_str('')
+          if not terminal:
+            print(bar, 'after', f'{run.variant}/seed{run.seed}', file=sys.stderr, flush=True)
+      time.sleep(POLL_SECONDS)
+  return failed, stop.signal
+
+
+def last_line(log: Path) -> str:
+  lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()] if log.exists() else []
+  return lines[-1] if lines else 'it wrote nothing'
+
+
+def main() -> int:
+  parser = cli.parser(__doc__, 'sweep')
+  parser.add_argument('--experiment', type=Path, required=True, metavar='FILE.py', help='what to run')
+  parser.add_argument('--workdir', type=Path, required=True, help="the sweep's folder, made if it is not there")
+  parser.add_argument('--seeds', type=int, default=3, help='runs of each variant; default: 3')
+  parser.add_argument('--jobs', type=int, default=1, help='runs at a time, each on a core of its own; default: 1')
+  parser.add_argument('--config.FIELD', metavar='VALUE', help='sets a field of the config in all runs', dest='_')
+  args, given = parser.parse_known_args()
+  if args.seeds < 1 or args.jobs < 1:
+    raise BadInput('--seeds and --jobs must be at least 1')
+  experiment = read_experiment(args.experiment)
+  if experiment.metric not in metrics.NAMES:
+    raise BadInput(f'{args.experiment}: METRIC = {experiment.metric!r}: it is one of {", ".join(metrics.NAMES)}')
+  configs = variant_configs(experiment, given, args.workdir / 'widths.json')
+  runs = plan(configs, args.workdir, args.seeds)
+  for config, _ in configs.values():
+    data.get(config, 'train')  # made once, here, and not by several runs at a time
+  command = shlex.join(['python', '-m', 'i2i_jax.sweep', *sys.argv[1:]])
+  with folder.lock(args.workdir):
+    wait_for_earlier(runs)
+    began = time.monotonic()
+    todo = [run for run in runs if result_of(run) is None]
+    failed, stopped = run_all(todo, args.jobs, experiment.metric, len(runs))
+    ratios = {name: ratio for name, (_, ratio) in configs.items()}
+    results = [(run.variant, run.seed, run.folder, result) for run in runs if (result := result_of(run))]
+    if results:
+      paths = sweep_report.write(
+        args.workdir,
+        experiment,
+        results,
+        ratios,
+        command=command,
+        seconds=time.monotonic() - began,
+      )
+      print('\n'.join(map(str, paths)))
+  if stopped:
+    print(f'stopped with {len(results)} of {len(runs)} runs done; the same command goes on from there')
+    return 128 + stopped
+  if failed:
+    reasons = '\n'.join(f'  {run.variant}/seed{run.seed}: {last_line(run.log)} ({run.log})' for run in failed)
+    raise RunFault(f'{len(failed)} of {len(runs)} runs failed; the same command tries them again\n{reasons}')
+  return 0
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,95 @@
+"""What a sweep leaves in its folder: tables, times, plots, and a page with the same test pictures of all variants."""
+
+import datetime
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+
+from i2i_jax import plots, table
+from i2i_jax.report import data_url
+from i2i_jax.workdir import write_json
+
+TEMPLATE = Path(__file__).with_name('sweep.html')
+
+
+def write(
+  workdir: Path, experiment, results: list[tuple], ratios: dict[str, float], *, command: str, seconds: float
+) -> list[Path]:
+  """Writes table.md, .csv, .tex, times.csv, about.json, plots/ and sweep.html; returns the paths of tables and page.
+
+  Args:
+    experiment: sweep.Experiment. results: (variant, seed, folder, result) of each run that is done.
+    ratios: the matched cost of each variant by the baseline's. seconds: that this session of the sweep took.
+  """
+  rows, times = table.rows(results, ratios), table.times(results)
+  texts = {
+    'table.csv': table.as_csv(rows),
+    'table.md': table.as_markdown(rows, experiment.metric),
+    'table.tex': table.as_latex(rows, experiment.metric),
+    'times.csv': table.as_csv(times),
+  }
+  for name, text in texts.items():
+    replace(workdir / name, text)
+  about = note(workdir / 'about.json', command, seconds, len(results))
+  drawn = plots.draw(workdir / 'plots', rows, times, results, experiment.metric)
+  heads, lines = table.cells(rows, experiment.metric)
+  milliseconds = {line['variant']: line['step_ms'] for line in times}
+  values = {
+    'question': experiment.question,
+    'heads': [*heads, 'ms an update'],
+    'lines': [[*line, f'{milliseconds[line[0]]:.0f}'] for line in lines],
+    'plots': {name: data_url(path) for name, path in drawn.items()},
+    'pictures': pictures(results),
+    'about': about,
+  }
+  # '<' only: the one character that could end the script element that holds the data.
+  data = json.dumps(values, allow_nan=False).replace('<', '\\u003c')
+  page = workdir / 'sweep.html'
+  replace(page, TEMPLATE.read_text(encoding='utf-8').replace('{{data}}', data))
+  return [workdir / 'table.md', page]
+
+
+def replace(path: Path, text: str):
+  """Writes under another name first, so that the file is whole or not there."""
+  part = path.with_suffix('.part')
+  part.write_text(text, encoding='utf-8')
+  part.replace(path)
+
+
+def note(path: Path, command: str, seconds: float, done: int) -> dict:
+  """Command, dates, machine and versions; the seconds of all sessions in which a run was done are added up."""
+  now = datetime.datetime.now().astimezone().isoformat(timespec='seconds')
+  old = json.loads(path.read_text()) if path.exists() else {'started': now, 'seconds': 0.0, 'runs': 0}
+  if done == old['runs']:
+    return old
+  about = {
+    'command': command,
+    'started': old['started'],
+    'ended': now,
+    'seconds': round(old['seconds'] + seconds, 1),
+    'runs': done,
+    'machine': f'{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}',
+    'versions': {'python': platform.python_version()} | {name: version(name) for name in ('i2i_jax', 'jax', 'flax')},
+  }
+  write_json(path, about)
+  return about
+
+
+def pictures(results: list[tuple]) -> dict:
+  """{'columns': [input, target, each variant], 'rows': [{'name', 'images'}]}, of each variant's first seed."""
+  folders = {}
+  for variant, _, folder, _ in results:
+    folders.setdefault(variant, folder / 'eval_test')
+  first = next(iter(folders.values()))
+  names = [p.name.removesuffix('_output.png') for p in sorted(first.glob('*_output.png'))]
+  rows = []
+  for name in names:
+    files = [first / f'{name}_input.png', first / f'{name}_target.png']
+    files += [folder / f'{name}_output.png' for folder in folders.values()]
+    if all(file.exists() for file in files):
+      rows.append({'name': name, 'images': [data_url(file) for file in files]})
+  return {'columns': ['input', 'target', *folders], 'rows': rows}
