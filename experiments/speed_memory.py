@@ -7,6 +7,8 @@ all. Nothing is run, only compiled, for the device at hand; that takes a minute 
 computes in bfloat16 as it is; a CPU may widen it, and then keeps both for a while.
 """
 
+import argparse
+
 import jax
 
 from experiments import speed_rows
@@ -49,7 +51,8 @@ def table(rows: dict, settings: dict) -> str:
 
 
 def main():
-  cli.parser(__doc__, 'speed_memory').parse_args()
+  name, lines = 'python -m experiments.speed_memory', argparse.RawDescriptionHelpFormatter
+  argparse.ArgumentParser(prog=name, description=__doc__, formatter_class=lines).parse_args()
   cli.keep_compiled()
   print(table(ROWS, SETTINGS))
 

@@ -5,8 +5,9 @@ import functools
 import jax
 
 # XLA's CPU backend hands products and convolutions to YNNPACK where it can, which costs a third of their rate in
-# these nets (one of its products uses one core); without it they go to Eigen.
-CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': ''}
+# these nets (one of its products uses one core); without it they go to Eigen. And it drops the barriers that keep
+# what config.remat computes twice apart, then merges equal computations: memory would stay what it was.
+CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': '', 'xla_disable_hlo_passes': 'cse_barrier_expander'}
 
 
 def jit(function, **arguments):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import common
-from i2i_jax import compiling, methods
+from i2i_jax import compiling, methods, models
 from i2i_jax.data import images
 from i2i_jax.models import conv
 
@@ -79,11 +79,13 @@ def test_nets_compute_in_bfloat16(method):
       continue
     left, right = (v.aval for v in eqn.invars)
     if name == 'dot_general' and left.dtype == right.dtype == jnp.float32:
-      means = left.shape[0] == 1 and left.ndim <= 2
-      vector = 1 in (left.ndim, right.ndim)  # spectral norm's power iteration
-      assert means or vector, eqn
+      vector = min(left.ndim, right.ndim) < 2  # spectral norm's power iteration
+      means = not vector and left.shape[0] == 1
+      assert vector or means, eqn
       continue
-    assert {left.dtype, right.dtype} == {jnp.dtype('bfloat16')}, eqn
+    # Softmax attention keeps its logits, and so their gradients, in float32.
+    logits = name == 'dot_general' and eqn.params['preferred_element_type'] == jnp.float32
+    assert {left.dtype, right.dtype} - ({jnp.dtype('float32')} if logits else set()) == {jnp.dtype('bfloat16')}, eqn
     counts[name] += 1
   assert min(counts.values()) > 5, counts
 
@@ -107,9 +109,7 @@ def test_bfloat16_trains_as_float32_does(method):
   _, narrow = trained(small(method, precision='bfloat16', **changes), 10)
   names = [name for name in wide[0] if name.startswith('loss/')]
   deviations = np.array([[abs(n[k] - w[k]) / abs(w[k]) for k in names] for n, w in zip(narrow, wide, strict=True)])
-  print(
-    f'{method}: relative deviation of the losses up to {deviations.max():.2e}, at first {deviations[0].max():.2e}'
-  )
+  print(f'{method}: a loss deviates by {deviations.max():.1e} of itself, at first by {deviations[0].max():.1e}')
   assert 1e-7 < deviations[0].max() < 0.02
   assert deviations.max() < 0.1
 
@@ -148,7 +148,6 @@ CASES = {
     {
       'gen.name': 'pix2pixhd',
       'gen.local': 1,
-      'gen.halvings': 2,
       'gen.norm': 'instance',
       'loss.feature_matching': 1.0,
     },
@@ -168,3 +167,19 @@ def test_rematerialisation_changes_nothing(case):
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
   assert any('remat' in eqn.primitive.name for eqn in equations(traced(small(method, remat=True, **changes))))
   assert not any('remat' in eqn.primitive.name for eqn in equations(traced(small(method, **changes))))
+
+
+def test_rematerialisation_saves_memory():
+  """As XLA counts it, also on a CPU, where equal computations are merged unless the compiler is told otherwise."""
+  net = models.build(small('cyclegan', **{'gen.blocks': 6}).gen, 3, where='gen')
+  x = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+  params = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, dropout=False, running_stats=False), x)['params']
+
+  def needed(remat):
+    def loss(params, x):
+      switches = {'dropout': False, 'running_stats': False}
+      return methods.run(net, params, {}, x, precision='float32', remat=remat, **switches)[0].sum()
+
+    return compiling.jit(jax.grad(loss)).lower(params, x).compile().memory_analysis().temp_size_in_bytes
+
+  assert needed(remat=True) < 0.8 * needed(remat=False)

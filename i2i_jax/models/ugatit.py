@@ -100,11 +100,8 @@ class Generator(nn.Module):
     def up(x, name, width):
       return nn.relu(LIN(name=f'{name}_norm')(conv(x.repeat(2, 1).repeat(2, 2), name, width)))
 
-    features, downs = (
-      [],
-      [('stem', self.width, 7, 1), *((f'down{i}', self.width * 2 ** (i + 1), 3, 2) for i in (0, 1))],
-    )
-    for layer in downs:
+    features = []
+    for layer in (('stem', self.width, 7, 1), ('down0', self.width * 2, 3, 2), ('down1', wide, 3, 2)):
       x = stage(self, lambda x, layer=layer: down(x, *layer), x)
       features.append(x)
     for i in range(self.blocks):
