@@ -170,3 +170,18 @@ def test_the_full_generator_refuses_another_size(tiny_ugatit):
   params = jax.eval_shape(lambda: gen.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), **switches))
   with pytest.raises(BadInput, match='of no other'):
     jax.eval_shape(lambda p: gen.apply(p, jnp.zeros((1, 20, 16, 3)), **switches), params)
+
+
+def test_the_fields_of_any_method_are_its_too(tiny_ugatit):
+  """DiffAugment, R1, the gradient penalty and uneven turns are traced into its step; pairs' losses are refused."""
+  tiny_ugatit.diffaugment = 'color,translation'
+  tiny_ugatit.loss.update({'r1': 1.0, 'gradient_penalty': 1.0})
+  tiny_ugatit.optim.update({'adaptive': 0.8, 'gen_every': 2})
+  method, batch = methods.get(tiny_ugatit), batch_of(tiny_ugatit)
+  state = jax.eval_shape(method.init, jax.random.key(0), batch)
+  stepped, metrics = jax.eval_shape(method.train_step, state, batch, jax.random.key(0))
+  assert jax.tree.structure(stepped) == jax.tree.structure(state)
+  assert {'loss/r1_a', 'loss/gradient_penalty_b', 'disc/accuracy_a'} <= set(metrics)
+  tiny_ugatit.loss.laplacian = 1.0
+  with pytest.raises(BadInput, match='without pairs'):
+    methods.get(tiny_ugatit)

@@ -8,12 +8,15 @@ are judged by them. Both generators share one Adam, all discriminators another. 
 'disc': {'a', 'b'}}.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
 
-from i2i_jax import losses, models, optim
-from i2i_jax.config import BadInput
+from i2i_jax import losses, models, optim, regularisers
+from i2i_jax.config import BadInput, choice
+from i2i_jax.diffaugment import augment
 from i2i_jax.methods import Method, finish_step, init_state, runner, storage, translate_each, update, with_extra
 from i2i_jax.models.ugatit import clip_rho
 
@@ -27,6 +30,11 @@ def create(config, steps_per_epoch: int) -> Method:
   channels = {'a': config.data.channels_a, 'b': config.data.channels_b}
   if channels['a'] != channels['b']:
     raise BadInput('config.data: ugatit takes targets through its generators, for which a and b need equal channels')
+  choice('config.order', config.order, ('paper', 'disc_first'))
+  for name in ('feature_matching', 'laplacian', 'ms_ssim', 'side_outputs'):
+    if config.loss[name]:
+      raise BadInput(f'config.loss.{name} = {config.loss[name]}: without pairs there is no target; set it to 0')
+  regularisers.check(config)
   dtype, run = storage(config.precision), runner(config)
 
   gen, disc = models.build(config.gen, channels['b'], where='gen'), models.build(config.disc, 1, where='disc')
@@ -59,23 +67,38 @@ def create(config, steps_per_epoch: int) -> Method:
     y, out, _ = run(gen, params, {}, x, dropout=False, running_stats=False)
     return y, out['cam']
 
-  def disc_step(state, reals, fakes):
+  def judge(params, stats, x, rng):
+    return run(disc, params, stats, augment(x, config.diffaugment, rng), running_stats=False)
+
+  def disc_step(state, reals, fakes, rng):
     """One update of all discriminators."""
 
     def loss_fn(params):
       stats, metrics = dict(state.extra['batch_stats']['disc']), {}
-      for which in reals:
-        real, _, stats[which] = run(disc, params[which], stats[which], reals[which], running_stats=False)
-        fake, _, stats[which] = run(disc, params[which], stats[which], fakes[which], running_stats=False)
-        metrics[f'loss/disc_{which}'] = config.loss.gan_weight * gan.disc(real, fake)
+      for i, which in enumerate(reals):
+        key = jax.random.fold_in(rng, i)
+        real_rng, fake_rng = jax.random.split(jax.random.fold_in(key, 1))
+        real, _, stats[which] = judge(params[which], stats[which], reals[which], real_rng)
+        fake, _, stats[which] = judge(params[which], stats[which], fakes[which], fake_rng)
+        fixed = functools.partial(judge, params[which], stats[which], rng=real_rng)
+        penalty, more = regularisers.penalties(
+          config, lambda x, fixed=fixed: fixed(x)[0], reals[which], fakes[which], key, state.step
+        )
+        if config.optim.adaptive:
+          more['disc/accuracy'] = regularisers.accuracy(config, real, fake)
+        metrics |= {f'{name}_{which}': value for name, value in more.items()}
+        metrics[f'loss/disc_{which}'] = config.loss.gan_weight * gan.disc(real, fake) + penalty
         metrics[f'disc/real_{which}'] = losses.mean_logit(real)
         metrics[f'disc/fake_{which}'] = losses.mean_logit(fake)
       return metrics['loss/disc_a'] + metrics['loss/disc_b'], (stats, metrics)
 
-    state, (stats, metrics) = update(state, txs, 'disc', loss_fn)
+    def turn(aux):
+      return regularisers.is_turn(config, 'disc', state.step, [aux[1].get(f'disc/accuracy_{x}') for x in reals])
+
+    state, (stats, metrics) = update(state, txs, 'disc', loss_fn, turn)
     return with_extra(state, batch_stats={**state.extra['batch_stats'], 'disc': stats}), metrics
 
-  def gen_step(state, reals):
+  def gen_step(state, reals, rng):
     """One update of both generators."""
     judges = state.params['disc']
 
@@ -86,7 +109,8 @@ def create(config, steps_per_epoch: int) -> Method:
         fake, of_source = generate(params[direction], reals[source])
         same, of_target = generate(params[direction], reals[target])
         cycle, _ = generate(params[target + source], fake)
-        logits, _, stats[target] = run(disc, judges[target], stats[target], fake, running_stats=False)
+        key = jax.random.fold_in(rng, target == 'b')
+        logits, _, stats[target] = judge(judges[target], stats[target], fake, key)
         parts[f'loss/gan_{direction}'] = config.loss.gan_weight * gan.gen(logits)
         parts[f'loss/cycle_{source}'] = weights[source] * losses.l1(cycle, reals[source])
         parts[f'loss/identity_{target}'] = config.loss.identity * weights[target] * losses.l1(same, reals[target])
@@ -94,18 +118,21 @@ def create(config, steps_per_epoch: int) -> Method:
       loss = sum(parts.values())
       return loss, (stats, parts | {'loss/gen': loss})
 
-    state, (stats, metrics) = update(state, txs, 'gen', loss_fn)
+    def turn(_):
+      return regularisers.is_turn(config, 'gen', state.step)
+
+    state, (stats, metrics) = update(state, txs, 'gen', loss_fn, turn)
     state = state.replace(params={**state.params, 'gen': clip_rho(state.params['gen'])})
     return with_extra(state, batch_stats={**state.extra['batch_stats'], 'disc': stats}), metrics
 
   def train_step(state, batch, rng):
     """One update of all nets."""
-    del rng  # nothing draws
+    disc_rng, gen_rng = jax.random.split(rng)
     reals = {k: batch[k].astype(dtype) for k in ('a', 'b')}
     fakes = {d[1]: generate(state.params['gen'][d], reals[d[0]])[0] for d in ('ab', 'ba')}
     metrics = {'lr': rate(state.step)}
-    state, disc_metrics = disc_step(state, reals, fakes)
-    state, gen_metrics = gen_step(state, reals)
+    state, disc_metrics = disc_step(state, reals, fakes, disc_rng)
+    state, gen_metrics = gen_step(state, reals, gen_rng)
     return finish_step(state, config), metrics | gen_metrics | disc_metrics
 
   def translate(state, images, rng, direction='ab'):
