@@ -305,7 +305,7 @@ def test_a_run_that_grows_resumes_exactly_and_compiles_once_a_size(tiny, tmp_pat
 
   monkeypatch.setattr(methods, 'get', watched)
   train.train(tiny, tmp_path / 'straight', mesh_spec='data=2')
-  assert sizes == [(8, 12), (16, 24)] * 2  # the check before, and the run
+  assert sizes[:2] == sorted(sizes[2:]) == [(8, 12), (16, 24)]  # the check before; the cost and the run
   train.train(tiny, tmp_path / 'twice', mesh_spec='data=2', stop_at=2)
   train.train(tiny, tmp_path / 'twice', mesh_spec='data=2')
   runs = [checkpoint.load(tmp_path / name, mesh.make('data=1')).state for name in ('straight', 'twice')]
@@ -320,6 +320,7 @@ def test_stages_survive_the_command_line_and_json():
   assert config.from_dict(config.to_dict(loaded)).to_dict() == loaded.to_dict()
 
 
+@pytest.mark.slow
 def test_all_of_it_together_is_the_same_on_one_and_two_devices(tiny):
   """Every axis and regulariser at once, in float64: what draws, what is cut and what is skipped agree."""
   tiny.data.update({'crop_size': (16, 24), 'load_size': (16, 24)})

@@ -152,14 +152,14 @@ CASES = {
       'loss.feature_matching': 1.0,
     },
   ),
-  'ugatit': ('ugatit', {}),
 }
+SLOW = {'ugatit': ('ugatit', {})}
 
 
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('case', [*CASES, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)])
 def test_rematerialisation_changes_nothing(case):
   """Losses, weights and running statistics in float64, with dropout; and something is computed again."""
-  method, changes = CASES[case]
+  method, changes = (CASES | SLOW)[case]
   changes = {'precision': 'float64', **changes}
   state, metrics = trained(small(method, **changes), 2)
   again, metrics_again = trained(small(method, remat=True, **changes), 2)

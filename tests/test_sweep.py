@@ -51,6 +51,7 @@ def start(experiment, workdir, *arguments):
   )
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_killed_gives_the_same_table_to_the_last_digit(experiment, tmp_path):
   straight = start(experiment, tmp_path / 'straight', '--seeds=2', '--jobs=2')
   said = straight.communicate(timeout=900)[0]

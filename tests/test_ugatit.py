@@ -142,6 +142,7 @@ def test_a_step_is_the_references(tiny_ugatit):
   assert min(map(np.min, ups)) == 0 and max(map(np.max, ups)) > 0
 
 
+@pytest.mark.slow
 def test_it_trains_from_the_command_and_goes_on(tiny_ugatit, tmp_path):
   tiny_ugatit.update({'steps': 4, 'checkpoint_every': 2, 'eval_every': 4, 'samples': 1})
   train.train(tiny_ugatit, tmp_path / 'run', mesh_spec='data=1', stop_at=2)

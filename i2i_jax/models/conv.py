@@ -19,6 +19,7 @@ import contextlib
 import contextvars
 import functools
 import itertools
+import math
 from collections.abc import Callable
 
 import jax
@@ -160,7 +161,7 @@ def fast_convolve(x, kernel, *, stride, padding):
 
 def fast_input_gradient(y, kernel, *, stride, padding, size):
   inputs = kernel.shape[2]
-  small = y.size // y.shape[-1] <= SMALL
+  small = math.prod(y.shape[:3]) <= SMALL
   if inputs <= FEW and stride > 1 and not small:
     return lax_input_gradient(y, kernel, stride=stride, padding=padding, size=size)
 
@@ -239,7 +240,7 @@ def tap_columns(x, out_size, stride, padding, size):
   """[B, H, W, I] to [B H' W', h w I]: what a kernel of `size` sees at each of its positions."""
   x = zero_pad(x, padding)
   taps = [window(x, i, j, out_size, stride) for i, j in itertools.product(*map(range, size))]
-  return jnp.concatenate(taps, axis=-1).reshape(-1, len(taps) * x.shape[-1])
+  return jnp.concatenate(taps, axis=-1).reshape(len(x) * math.prod(out_size), len(taps) * x.shape[-1])
 
 
 def phases(taps: int, stride: int, padding: int, n_in: int, n_out: int):
@@ -265,12 +266,12 @@ def interleave(parts, stride: int):
 
 def convolve_blocks(x, kernel, padding, out_size):
   """A convolution of stride BLOCK that puts out BLOCK x BLOCK pixels, stacked in channels, at each position."""
-  height, width, inputs, _ = kernel.shape
+  height, width, inputs, outputs = kernel.shape
   shifted = [
     jnp.pad(kernel, ((i, BLOCK - 1 - i), (j, BLOCK - 1 - j), (0, 0), (0, 0)))
     for i, j in itertools.product(range(BLOCK), repeat=2)
   ]
-  stacked = jnp.stack(shifted, axis=3).reshape(height + BLOCK - 1, width + BLOCK - 1, inputs, -1)
+  stacked = jnp.stack(shifted, axis=3).reshape(height + BLOCK - 1, width + BLOCK - 1, inputs, BLOCK * BLOCK * outputs)
   fill = [(before, after + -n % BLOCK) for (before, after), n in zip(padding, out_size, strict=True)]
   y = lax_convolve(x, stacked, stride=BLOCK, padding=fill)
   parts = jnp.split(y, BLOCK * BLOCK, axis=-1)
