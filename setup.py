@@ -15,7 +15,7 @@ setup(
   license='Apache-2.0',
   python_requires='>=3.11',
   packages=find_packages(include=['i2i_jax', 'i2i_jax.*']),
-  package_data={'i2i_jax': ['report.html', 'sweep.html']},
+  package_data={'i2i_jax': ['*.html', 'page.css', 'page.js']},
   install_requires=[
     'absl-py',
     'array_record',  # TFDS's storage format that needs no TensorFlow

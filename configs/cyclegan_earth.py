@@ -22,10 +22,8 @@ def get_config(arg: str = ''):
   args = common.parse_arg(arg, task='relief', size=64, runlocal=False)
   config = common.get_config()
   config.method = 'cyclegan'
-  config.data.update({'task': args.task, 'size': args.size, 'paired': False})
-  config.data.crop_size = (args.size, args.size)
-  config.data.load_size = (args.size * 9 // 8,) * 2
-  config.data.flip = False  # the light comes from the west
+  common.use_earth(config, args.task, args.size)
+  config.data.paired = False
   config.loss.gan = 'lsgan'
   use_nets(config, blocks=9)
   config.steps = 100_000

@@ -16,12 +16,7 @@ def get_config(arg: str = ''):
   """Small nets at 64 and 128 px; at 256 px the nets and settings of the paper."""
   args = common.parse_arg(arg, task='relief', size=64, runlocal=False)
   config = common.get_config()
-  config.data.name = 'earth'
-  config.data.task = args.task
-  config.data.size = args.size
-  config.data.crop_size = (args.size, args.size)
-  config.data.load_size = (args.size * 9 // 8,) * 2
-  config.data.flip = False  # the light comes from the west: a mirrored tile is wrong, and made scores worse
+  common.use_earth(config, args.task, args.size)
 
   config.steps = STEPS.get(args.size, 1500)
   if args.size < 256:

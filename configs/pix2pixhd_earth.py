@@ -31,10 +31,7 @@ def get_config(arg: str = ''):
   """The published settings at 256 px; smaller nets and batches of 8 below."""
   args = common.parse_arg(arg, task='relief', size=64, local=0, runlocal=False)
   config = common.get_config()
-  config.data.update({'task': args.task, 'size': args.size})
-  config.data.crop_size = (args.size, args.size)
-  config.data.load_size = (args.size * 9 // 8,) * 2
-  config.data.flip = False  # the light comes from the west
+  common.use_earth(config, args.task, args.size)
   use_pix2pixhd(config, args.local)
   config.steps = 20_000
   if args.size < 256:

@@ -14,10 +14,9 @@ def get_config(arg: str = ''):
   args = common.parse_arg(arg, task='relief', size=64, light=False, runlocal=False)
   config = common.get_config()
   config.method = 'ugatit'
-  config.data.update({'task': args.task, 'size': args.size, 'paired': False})
-  config.data.crop_size = (args.size, args.size)
+  common.use_earth(config, args.task, args.size)
+  config.data.paired = False
   config.data.load_size = (args.size * 286 // 256,) * 2
-  config.data.flip = False  # the light comes from the west
   config.gen.update({'name': 'ugatit', 'norm': 'instance', 'blocks': 4, 'dropout': 0.0, 'light': args.light})
   config.gen.padding = 'reflect'
   config.disc.update({'name': 'ugatit', 'layers': 7, 'norm': 'none', 'spectral_norm': True})

@@ -9,10 +9,8 @@ computes in bfloat16 as it is; a CPU may widen it, and then keeps both for a whi
 
 import argparse
 
-import jax
-
 from experiments import speed_rows
-from i2i_jax import checkpoint, cli, compiling, methods
+from i2i_jax import cli, cost
 
 ROWS = {
   'pix2pix 256 px, batch 4': speed_rows.Row('train', '', batch=4),
@@ -26,16 +24,6 @@ SETTINGS = {
 }
 
 
-def step_bytes(config) -> int:
-  """Bytes that one update of `config` needs beside its arguments, on one device."""
-  method = methods.get(config)
-  batch = checkpoint.example_batch(config)
-  state = jax.eval_shape(method.init, jax.random.key(0), batch)
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  compiled = compiling.jit(method.train_step, donate_argnums=0).lower(state, batch, key).compile()
-  return compiled.memory_analysis().temp_size_in_bytes
-
-
 def table(rows: dict, settings: dict) -> str:
   """Markdown: megabytes, and their share of the first setting's."""
   lines = [f'| MB | {" | ".join(settings)} |', '|---' * (len(settings) + 1) + '|']
@@ -44,7 +32,7 @@ def table(rows: dict, settings: dict) -> str:
     for changes in settings.values():
       config = speed_rows.config(row).unlock()
       config.update(changes)
-      found.append(step_bytes(config.lock()))
+      found.append(cost.of_config(config.lock())['step_bytes'])
       print(f'{title}, {changes or "as it is"}: {found[-1] / 1e6:,.0f} MB', flush=True)
     lines.append(f'| {title} | ' + ' | '.join(f'{x / 1e6:,.0f} ({x / found[0]:.0%})' for x in found) + ' |')
   return '\n'.join(lines)

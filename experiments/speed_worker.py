@@ -16,7 +16,6 @@ from pathlib import Path
 from i2i_jax import memory
 
 ROOT = Path(__file__).parent.parent
-CPUS = os.cpu_count()
 
 
 class Failed(RuntimeError):

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from i2i_jax import checkpoint, cli, data, mesh
+from i2i_jax import checkpoint, cli, compiling, data, mesh
 from i2i_jax.config import BadInput
 from i2i_jax.data import images
 from i2i_jax.methods import Method, translate_each
@@ -33,7 +33,7 @@ def viewer(method: Method, config, direction: str = 'ab') -> Callable | None:
     return None
   pick = lambda tree: tree if name == 'gen' else tree[direction]  # noqa: E731
 
-  @jax.jit
+  @compiling.jit
   def run(params, stats, x, rng):
     want = lambda y, out: (y, out.get('attention', {}))  # noqa: E731
     return translate_each(net, params, stats, x, rng, config, want)

@@ -9,16 +9,12 @@ from jax import lax
 
 from i2i_jax import losses
 from i2i_jax.config import BadInput
+from i2i_jax.precision import widened
 
 # Wang, Simoncelli, Bovik, Multiscale Structural Similarity for Image Quality Assessment, Asilomar 2003.
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW, SIGMA = 11, 1.5
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
-
-
-def wide(x):
-  """At least float32."""
-  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def average_pool(x):
@@ -97,7 +93,7 @@ def laplacian_loss(fake, real, levels: int):
       f'{multiple} and {2 * multiple} px or more, not {height}x{width}; choose fewer'
     )
   # The pyramid is linear: that of the difference is the difference of the pyramids.
-  return sum(jnp.mean(jnp.abs(part)) for part in laplacian_pyramid(wide(fake) - wide(real), levels))
+  return sum(jnp.mean(jnp.abs(part)) for part in laplacian_pyramid(widened(fake) - widened(real), levels))
 
 
 def similarity(a, b):
@@ -133,7 +129,7 @@ def ms_ssim(a, b, levels: int = 5):
     )
   weights = [w / sum(MS_SSIM_WEIGHTS[:levels]) for w in MS_SSIM_WEIGHTS[:levels]]
   product = 1.0
-  pyramids = (pyramid((wide(x) + 1) / 2, levels) for x in (a, b))
+  pyramids = (pyramid((widened(x) + 1) / 2, levels) for x in (a, b))
   for i, (x, y) in enumerate(zip(*pyramids, strict=True)):
     whole, structure = similarity(x, y)
     product *= jnp.maximum(whole if i == levels - 1 else structure, 1e-6) ** weights[i]
@@ -145,8 +141,8 @@ def side_loss(images: list, real):
 
   `images`: [B, H / 2, W / 2, C], [B, H / 4, ...], ...: what a generator puts out on its way, `out['images']`.
   """
-  targets = pyramid(wide(real), len(images) + 1)[1:]
-  return sum(losses.l1(wide(image), target) for image, target in zip(images, targets, strict=True))
+  targets = pyramid(widened(real), len(images) + 1)[1:]
+  return sum(losses.l1(widened(image), target) for image, target in zip(images, targets, strict=True))
 
 
 def reconstruction(config, fake, real, images: list) -> tuple[jax.Array | float, dict]:

@@ -108,6 +108,11 @@ def generators(config, rate) -> optax.GradientTransformation:
   return freeze(tx, 'coarse', steps)
 
 
+def discriminators(config, rate) -> optax.GradientTransformation:
+  """Adam for the discriminators, at their own share of the generators' rate."""
+  return adam(config.optim, lambda step: rate(step) * config.optim.disc_lr_ratio)
+
+
 def ema(average, params, decay: float):
   """Moves `average` towards `params`: decay * average + (1 - decay) * params."""
   return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)

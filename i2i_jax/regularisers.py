@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from i2i_jax import losses
 from i2i_jax.config import BadInput
+from i2i_jax.precision import storage, widened
 
 
 def penalty_weight(config) -> float:
@@ -37,8 +38,7 @@ def r1(disc, real):
     real: its input.
   """
   grads = jax.grad(lambda x: sum(jnp.sum(y) for y in jax.tree.leaves(disc(x))))(real)
-  grads = grads.astype(jnp.promote_types(grads.dtype, jnp.float32))
-  return 0.5 * jnp.mean(jnp.square(grads).sum((1, 2, 3)))
+  return 0.5 * jnp.mean(jnp.square(widened(grads)).sum((1, 2, 3)))
 
 
 def penalties(config, disc, real, fake, rng, step) -> tuple[jax.Array | float, dict]:
@@ -59,8 +59,8 @@ def penalties(config, disc, real, fake, rng, step) -> tuple[jax.Array | float, d
     if every == 1:
       term = r1(disc, real)
     else:
-      dtype = jnp.promote_types(real.dtype, jnp.float32)
-      term = jax.lax.cond(step % every == 0, lambda: r1(disc, real), lambda: jnp.zeros((), dtype))
+      nothing = jnp.zeros((), storage(real.dtype))
+      term = jax.lax.cond(step % every == 0, lambda: r1(disc, real), lambda: nothing)
     metrics['r1'] = term
     loss += config.loss.r1 * every * term
   return loss, {f'loss/{name}': value for name, value in metrics.items()}
@@ -90,6 +90,14 @@ def accuracy(config, real_logits, fake_logits):
   shares = [jnp.mean(x > middle, dtype=jnp.float32) for x in jax.tree.leaves(real_logits)]
   shares += [jnp.mean(x < middle, dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
   return sum(shares) / len(shares)
+
+
+def readings(config, real_logits, fake_logits) -> dict:
+  """What is logged of a discriminator: its mean logits, and its accuracy where config.optim.adaptive asks for it."""
+  found = {'disc/real': losses.mean_logit(real_logits), 'disc/fake': losses.mean_logit(fake_logits)}
+  if config.optim.adaptive:
+    found['disc/accuracy'] = accuracy(config, real_logits, fake_logits)
+  return found
 
 
 def is_turn(config, net: str, step, accuracies=()):

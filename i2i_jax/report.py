@@ -16,10 +16,9 @@ import numpy as np
 from i2i_jax import cli
 from i2i_jax.config import BadInput
 from i2i_jax.data import spread
-from i2i_jax.workdir import read_notes
+from i2i_jax.workdir import read_notes, write_text
 from i2i_jax.writer import read_log
 
-TEMPLATE = Path(__file__).with_name('report.html')
 MAX_GRIDS = 16
 MAX_POINTS = 2000  # of a curve
 
@@ -45,12 +44,19 @@ def write(workdir: Path) -> Path:
     'attention': grids(workdir / 'attention'),
   }
   page = workdir / 'report.html'
-  part = page.with_suffix('.part')
+  fill(page, values)
+  return page
+
+
+def fill(page: Path, values: dict):
+  """Writes a page from the template of its name beside this file: the pages' style and script and `values` go in."""
+  template, style, script = (
+    Path(__file__).with_name(name).read_text(encoding='utf-8') for name in (page.name, 'page.css', 'page.js')
+  )
   # '<' only: the one character that could end the script element that holds the data.
   text = json.dumps(values, allow_nan=False).replace('<', '\\u003c')
-  part.write_text(TEMPLATE.read_text(encoding='utf-8').replace('{{data}}', text), encoding='utf-8')
-  part.replace(page)
-  return page
+  page_text = template.replace('{{style}}', style).replace('{{script}}', script).replace('{{data}}', text)
+  write_text(page, page_text)
 
 
 def commands(workdir: Path, notes: dict) -> list[str]:

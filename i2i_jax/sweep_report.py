@@ -1,7 +1,6 @@
 """What a sweep leaves in its folder: tables, times, plots, and a page with the same test pictures of all variants."""
 
 import datetime
-import json
 import os
 import platform
 from importlib.metadata import version
@@ -10,10 +9,9 @@ from pathlib import Path
 import jax
 
 from i2i_jax import plots, table
-from i2i_jax.report import data_url
-from i2i_jax.workdir import write_json
-
-TEMPLATE = Path(__file__).with_name('sweep.html')
+from i2i_jax.config import read_json
+from i2i_jax.report import data_url, fill
+from i2i_jax.workdir import write_json, write_text
 
 
 def write(
@@ -33,7 +31,7 @@ def write(
     'times.csv': table.as_csv(times),
   }
   for name, text in texts.items():
-    replace(workdir / name, text)
+    write_text(workdir / name, text)
   about = note(workdir / 'about.json', command, seconds, len(results))
   drawn = plots.draw(workdir / 'plots', rows, times, results, experiment.metric)
   heads, lines = table.cells(rows, experiment.metric)
@@ -46,24 +44,15 @@ def write(
     'pictures': pictures(results),
     'about': about,
   }
-  # '<' only: the one character that could end the script element that holds the data.
-  data = json.dumps(values, allow_nan=False).replace('<', '\\u003c')
   page = workdir / 'sweep.html'
-  replace(page, TEMPLATE.read_text(encoding='utf-8').replace('{{data}}', data))
+  fill(page, values)
   return [workdir / 'table.md', page]
-
-
-def replace(path: Path, text: str):
-  """Writes under another name first, so that the file is whole or not there."""
-  part = path.with_suffix('.part')
-  part.write_text(text, encoding='utf-8')
-  part.replace(path)
 
 
 def note(path: Path, command: str, seconds: float, done: int) -> dict:
   """Command, dates, machine and versions; the seconds of all sessions in which a run was done are added up."""
   now = datetime.datetime.now().astimezone().isoformat(timespec='seconds')
-  old = json.loads(path.read_text()) if path.exists() else {'started': now, 'seconds': 0.0, 'runs': 0}
+  old = read_json(path) if path.exists() else {'started': now, 'seconds': 0.0, 'runs': 0}
   if done == old['runs']:
     return old
   about = {

@@ -60,11 +60,15 @@ def lock(workdir: Path):
     yield
 
 
-def write_json(path: Path, value):
+def write_text(path: Path, text: str):
   """Writes under another name first, so that the file is whole or not there."""
   part = path.with_suffix('.part')
-  part.write_text(json.dumps(value, indent=2) + '\n')
+  part.write_text(text, encoding='utf-8')
   part.replace(path)
+
+
+def write_json(path: Path, value):
+  write_text(path, json.dumps(value, indent=2) + '\n')
 
 
 def read_notes(workdir: Path) -> dict:

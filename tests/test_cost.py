@@ -13,6 +13,7 @@ from i2i_jax.models.layers import convolve
 from i2i_jax.workdir import read_notes
 
 EXPERIMENTS = Path(__file__).parent.parent / 'experiments'
+SWEEPS = sorted(file for file in EXPERIMENTS.glob('[!_]*.py') if 'def sweep' in file.read_text())
 
 
 def test_operations_of_a_convolution_are_those_counted_by_hand():
@@ -114,10 +115,8 @@ def test_what_can_not_be_matched_is_refused(tiny):
     cost.generator(tiny)
 
 
-@pytest.mark.parametrize('file', sorted(EXPERIMENTS.glob('[!_]*.py')), ids=lambda p: p.stem)
+@pytest.mark.parametrize('file', SWEEPS, ids=lambda p: p.stem)
 def test_the_experiments_build_and_compare_at_equal_cost(file, tmp_path, monkeypatch):
-  if 'def sweep' not in file.read_text():
-    pytest.skip('not a sweep')
   experiment = sweep.read_experiment(file)
   monkeypatch.chdir(EXPERIMENTS.parent)
   configs = sweep.variant_configs(experiment, ['--config.batch_size=2'], tmp_path / 'widths.json')

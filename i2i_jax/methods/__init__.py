@@ -18,9 +18,10 @@ import optax
 from flax import linen as nn
 
 from i2i_jax import optim
-from i2i_jax.config import choice
+from i2i_jax.config import BadInput, choice
 from i2i_jax.models import conv
 from i2i_jax.models.remat import rematerialised
+from i2i_jax.precision import storage
 
 PRECISIONS = ('bfloat16', 'float32', 'float64')
 
@@ -51,6 +52,13 @@ def get(config, steps_per_epoch: int = 1) -> Method:
   # Without this switch JAX computes in float32 whatever it is asked for.
   jax.config.update('jax_enable_x64', choice('config.precision', config.precision, PRECISIONS) == 'float64')
   return importlib.import_module(f'{__name__}.{name}').create(config, steps_per_epoch)
+
+
+def check_unpaired(config):
+  """Raises BadInput for a loss against a partner, of which a method without pairs has none."""
+  for name in ('feature_matching', 'laplacian', 'ms_ssim', 'side_outputs'):
+    if config.loss[name]:
+      raise BadInput(f'config.loss.{name} = {config.loss[name]}: without pairs there is no target; set it to 0')
 
 
 def runner(config) -> Callable:
@@ -96,11 +104,6 @@ def run_each(run, net: nn.Module, params, stats, inputs: list, *, config, rngs=(
   return [jax.tree.map(operator.itemgetter(part), (y, out)) for part in parts], stats
 
 
-def storage(precision: str):
-  """What is kept and what losses are computed in: float32 at least."""
-  return jnp.promote_types(precision, jnp.float32)
-
-
 def init_state(variables: dict[str, dict], txs: dict, dtype, config, extra: dict | None = None) -> State:
   """A State at step 0, its numbers of type `dtype` (see storage).
 
@@ -117,8 +120,31 @@ def init_state(variables: dict[str, dict], txs: dict, dtype, config, extra: dict
   return State(jnp.zeros((), jnp.int32), params, {key: txs[key].init(params[key]) for key in params}, extra)
 
 
+def init_sides(rng, batch, gens: dict[str, nn.Module], disc: nn.Module) -> dict[str, dict]:
+  """`init_state`'s variables of nets for both directions: generators 'ab' and 'ba', discriminators 'a' and 'b'.
+
+  `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C']}, of which only shapes count.
+  """
+  rngs = dict(zip(('ab', 'ba', 'a', 'b'), jax.random.split(rng, 4), strict=True))
+  x = {k: batch[k].astype(jnp.float32) for k in ('a', 'b')}
+  variables = {
+    'gen': {d: gens[d].init(rngs[d], x[d[0]], dropout=False, running_stats=False) for d in gens},
+    'disc': {k: disc.init(rngs[k], x[k], running_stats=False) for k in x},
+  }
+  # {'gen': {'ab': {'params': ...}}} to {'gen': {'params': {'ab': ...}}}
+  return {
+    key: {kind: {name: v.get(kind, {}) for name, v in group.items()} for kind in ('params', 'batch_stats')}
+    for key, group in variables.items()
+  }
+
+
 def with_extra(state: State, **changes) -> State:
   return state.replace(extra={**state.extra, **changes})
+
+
+def with_stats(state: State, net: str, stats) -> State:
+  """The state with new running statistics of one net's norms."""
+  return with_extra(state, batch_stats={**state.extra['batch_stats'], net: stats})
 
 
 def finish_step(state: State, config) -> State:

@@ -11,25 +11,24 @@ fakes from a pool. `params` is {'gen': {'ab', 'ba'}, 'disc': {'a', 'b'}}.
 import itertools
 
 import jax
-import jax.numpy as jnp
 
 from i2i_jax import losses, models, optim, pool, regularisers
 from i2i_jax.config import BadInput, choice
 from i2i_jax.diffaugment import augment
 from i2i_jax.methods import (
   Method,
+  check_unpaired,
   finish_step,
+  init_sides,
   init_state,
   run_each,
   runner,
-  storage,
   translate_each,
   update,
   with_extra,
 )
 from i2i_jax.models import attention
-
-PAIRED = ('feature_matching', 'laplacian', 'ms_ssim', 'side_outputs')  # losses against a partner
+from i2i_jax.precision import storage
 
 
 def create(config, steps_per_epoch: int) -> Method:
@@ -46,9 +45,7 @@ def create(config, steps_per_epoch: int) -> Method:
   if config.loss.identity and channels['a'] != channels['b']:
     raise BadInput('config.loss.identity: an identity loss needs a and b of equal channels; set it to 0')
   choice('config.order', config.order, ('paper', 'gen_first'))
-  for name in PAIRED:
-    if config.loss[name]:
-      raise BadInput(f'config.loss.{name} = {config.loss[name]}: without pairs there is no target; set it to 0')
+  check_unpaired(config)
   if config.grow and config.pool:
     raise BadInput(f'config.pool = {config.pool}: a pool holds images of one size, and config.grow changes it; set 0')
   regularisers.check(config)
@@ -59,23 +56,13 @@ def create(config, steps_per_epoch: int) -> Method:
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
   txs = {
     'gen': optim.generators(config, rate),
-    'disc': optim.adam(config.optim, lambda step: rate(step) * config.optim.disc_lr_ratio),
+    'disc': optim.discriminators(config, rate),
   }
 
   def init(rng, batch):
     """A fresh State; `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C']}, of which only shapes count."""
-    rngs = dict(zip(('ab', 'ba', 'a', 'b'), jax.random.split(rng, 4), strict=True))
-    x = {k: batch[k].astype(jnp.float32) for k in ('a', 'b')}
-    variables = {
-      'gen': {d: gens[d].init(rngs[d], x[d[0]], dropout=False, running_stats=False) for d in gens},
-      'disc': {k: disc.init(rngs[k], x[k], running_stats=False) for k in x},
-    }
-    # {'gen': {'ab': {'params': ...}}} to {'gen': {'params': {'ab': ...}}}
-    variables = {
-      key: {kind: {name: v.get(kind, {}) for name, v in group.items()} for kind in ('params', 'batch_stats')}
-      for key, group in variables.items()
-    }
-    pools = {k: pool.init(config.pool, x[k].shape[1:], dtype) for k in x} if config.pool else {}
+    variables = init_sides(rng, batch, gens, disc)
+    pools = {k: pool.init(config.pool, batch[k].shape[1:], dtype) for k in 'ab'} if config.pool else {}
     return init_state(variables, txs, dtype, config, {'pool': pools})
 
   def gen_step(state, a, b, rng):
@@ -158,11 +145,8 @@ def create(config, steps_per_epoch: int) -> Method:
           key,
           state.step,
         )
-        if config.optim.adaptive:
-          more['disc/accuracy'] = regularisers.accuracy(config, real_logits, fake_logits)
+        more |= regularisers.readings(config, real_logits, fake_logits)
         metrics[f'loss/disc_{which}'] = 0.5 * gan.disc(real_logits, fake_logits) + penalty
-        metrics[f'disc/real_{which}'] = losses.mean_logit(real_logits)
-        metrics[f'disc/fake_{which}'] = losses.mean_logit(fake_logits)
         metrics |= {f'{name}_{which}': value for name, value in more.items()}
       return sum(metrics[f'loss/disc_{which}'] for which in reals), (stats, metrics)
 

@@ -21,12 +21,12 @@ from i2i_jax.methods import (
   finish_step,
   init_state,
   runner,
-  storage,
   translate_each,
   update,
-  with_extra,
+  with_stats,
 )
 from i2i_jax.models import attention
+from i2i_jax.precision import storage
 
 
 def create(config, steps_per_epoch: int) -> Method:
@@ -51,7 +51,7 @@ def create(config, steps_per_epoch: int) -> Method:
   if adversarial:
     disc = models.build(config.disc, 1, where='disc')
     nets['disc'] = (disc, channels_a + channels_b)
-    txs['disc'] = optim.adam(config.optim, lambda step: rate(step) * config.optim.disc_lr_ratio)
+    txs['disc'] = optim.discriminators(config, rate)
 
   def judge(params, stats, a, b, rng):
     """Logits of the pair (a, b), both augmented alike by `rng`; features; the updated running statistics."""
@@ -75,7 +75,7 @@ def create(config, steps_per_epoch: int) -> Method:
       fake_logits, _, stats = judge(params, state.extra['batch_stats']['disc'], a, fake_b, fake_rng)
       real_logits, _, stats = judge(params, stats, a, b, real_rng)
       loss = 0.5 * gan.disc(real_logits, fake_logits)
-      metrics = {'disc/real': losses.mean_logit(real_logits), 'disc/fake': losses.mean_logit(fake_logits)}
+      metrics = regularisers.readings(config, real_logits, fake_logits)
       penalty, more = regularisers.penalties(
         config,
         lambda ab: judge(params, stats, ab[..., :channels_a], ab[..., channels_a:], real_rng)[0],
@@ -84,8 +84,6 @@ def create(config, steps_per_epoch: int) -> Method:
         rng,
         state.step,
       )
-      if config.optim.adaptive:
-        more['disc/accuracy'] = regularisers.accuracy(config, real_logits, fake_logits)
       loss += penalty
       return loss, (stats, metrics | more | {'loss/disc': loss})
 
@@ -156,8 +154,3 @@ def create(config, steps_per_epoch: int) -> Method:
     return translate_each(gen, params, state.extra['batch_stats']['gen'], images, rng, config)
 
   return Method(init, train_step, translate, nets)
-
-
-def with_stats(state, net, stats):
-  """The state with new running statistics of one net's batch norms."""
-  return with_extra(state, batch_stats={**state.extra['batch_stats'], net: stats})

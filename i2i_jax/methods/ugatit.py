@@ -11,14 +11,24 @@ are judged by them. Both generators share one Adam, all discriminators another. 
 import functools
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from i2i_jax import losses, models, optim, regularisers
 from i2i_jax.config import BadInput, choice
 from i2i_jax.diffaugment import augment
-from i2i_jax.methods import Method, finish_step, init_state, runner, storage, translate_each, update, with_extra
+from i2i_jax.methods import (
+  Method,
+  check_unpaired,
+  finish_step,
+  init_sides,
+  init_state,
+  runner,
+  translate_each,
+  update,
+  with_stats,
+)
 from i2i_jax.models.ugatit import clip_rho
+from i2i_jax.precision import storage
 
 
 def create(config, steps_per_epoch: int) -> Method:
@@ -31,9 +41,7 @@ def create(config, steps_per_epoch: int) -> Method:
   if channels['a'] != channels['b']:
     raise BadInput('config.data: ugatit takes targets through its generators, for which a and b need equal channels')
   choice('config.order', config.order, ('paper', 'disc_first'))
-  for name in ('feature_matching', 'laplacian', 'ms_ssim', 'side_outputs'):
-    if config.loss[name]:
-      raise BadInput(f'config.loss.{name} = {config.loss[name]}: without pairs there is no target; set it to 0')
+  check_unpaired(config)
   regularisers.check(config)
   dtype, run = storage(config.precision), runner(config)
 
@@ -44,22 +52,12 @@ def create(config, steps_per_epoch: int) -> Method:
   decay = optax.add_decayed_weights(config.optim.weight_decay)
   txs = {
     'gen': optax.chain(decay, optim.adam(config.optim, rate)),
-    'disc': optax.chain(decay, optim.adam(config.optim, lambda step: rate(step) * config.optim.disc_lr_ratio)),
+    'disc': optax.chain(decay, optim.discriminators(config, rate)),
   }
 
   def init(rng, batch):
     """A fresh State; `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C]}, of which only shapes count."""
-    rngs = dict(zip(('ab', 'ba', 'a', 'b'), jax.random.split(rng, 4), strict=True))
-    x = {k: batch[k].astype(jnp.float32) for k in ('a', 'b')}
-    variables = {
-      'gen': {d: gen.init(rngs[d], x[d[0]], dropout=False, running_stats=False) for d in ('ab', 'ba')},
-      'disc': {k: disc.init(rngs[k], x[k], running_stats=False) for k in x},
-    }
-    # {'gen': {'ab': {'params': ...}}} to {'gen': {'params': {'ab': ...}}}
-    variables = {
-      key: {kind: {name: v.get(kind, {}) for name, v in group.items()} for kind in ('params', 'batch_stats')}
-      for key, group in variables.items()
-    }
+    variables = init_sides(rng, batch, {'ab': gen, 'ba': gen}, disc)
     return init_state(variables, txs, dtype, config)
 
   def generate(params, x):
@@ -84,19 +82,16 @@ def create(config, steps_per_epoch: int) -> Method:
         penalty, more = regularisers.penalties(
           config, lambda x, fixed=fixed: fixed(x)[0], reals[which], fakes[which], key, state.step
         )
-        if config.optim.adaptive:
-          more['disc/accuracy'] = regularisers.accuracy(config, real, fake)
+        more |= regularisers.readings(config, real, fake)
         metrics |= {f'{name}_{which}': value for name, value in more.items()}
         metrics[f'loss/disc_{which}'] = config.loss.gan_weight * gan.disc(real, fake) + penalty
-        metrics[f'disc/real_{which}'] = losses.mean_logit(real)
-        metrics[f'disc/fake_{which}'] = losses.mean_logit(fake)
       return metrics['loss/disc_a'] + metrics['loss/disc_b'], (stats, metrics)
 
     def turn(aux):
       return regularisers.is_turn(config, 'disc', state.step, [aux[1].get(f'disc/accuracy_{x}') for x in reals])
 
     state, (stats, metrics) = update(state, txs, 'disc', loss_fn, turn)
-    return with_extra(state, batch_stats={**state.extra['batch_stats'], 'disc': stats}), metrics
+    return with_stats(state, 'disc', stats), metrics
 
   def gen_step(state, reals, rng):
     """One update of both generators."""
@@ -123,7 +118,7 @@ def create(config, steps_per_epoch: int) -> Method:
 
     state, (stats, metrics) = update(state, txs, 'gen', loss_fn, turn)
     state = state.replace(params={**state.params, 'gen': clip_rho(state.params['gen'])})
-    return with_extra(state, batch_stats={**state.extra['batch_stats'], 'disc': stats}), metrics
+    return with_stats(state, 'disc', stats), metrics
 
   def train_step(state, batch, rng):
     """One update of all nets."""

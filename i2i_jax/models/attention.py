@@ -23,6 +23,7 @@ from flax import linen as nn
 
 from i2i_jax.config import BadInput, choice
 from i2i_jax.models.layers import Conv, per_channel, spectral_normalise
+from i2i_jax.precision import storage
 
 SMALLEST = 8  # channels of a bottleneck: fewer ReLUs may all be dead from the start
 
@@ -243,7 +244,7 @@ def self_attention(prefix: str, x, heads: int, bias=None, mask=None):
 
 def received(q, k, scale: float, bias=None, mask=None):
   """What keys [B, T, heads, D] are given by all queries, mean over the heads: [B, T]; 1 where none is preferred."""
-  logits = scale * jnp.einsum('bqhd,bkhd->bhqk', q, k, preferred_element_type=jnp.promote_types(q.dtype, 'float32'))
+  logits = scale * jnp.einsum('bqhd,bkhd->bhqk', q, k, preferred_element_type=storage(q.dtype))
   if bias is not None:
     logits += bias
   weights = jax.nn.softmax(logits, -1, where=mask)
@@ -292,7 +293,7 @@ def kinds() -> dict[str, type[nn.Module]]:
   return {
     name.lower(): value
     for name, value in globals().items()
-    if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == __name__ and value is not Conv
+    if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == __name__
   }
 
 

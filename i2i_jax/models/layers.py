@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from i2i_jax.config import choice
+from i2i_jax.config import BadInput, choice
 from i2i_jax.models.conv import by_platform, convolve, input_gradient
+from i2i_jax.precision import widened
 
 PADDINGS = {'zero': 'constant', 'reflect': 'reflect', 'replicate': 'edge'}
 NORMS = ('batch', 'instance', 'group', 'layer', 'none')
@@ -24,6 +25,13 @@ GROUPS = 32  # of group norm, fewer where there are fewer channels (Wu and He, G
 
 # "Weights N(0, 0.02)": init_weights in models/networks.py of pytorch-CycleGAN-and-pix2pix.
 normal_init = nn.initializers.normal(0.02)
+
+
+def check_size(x, multiple: int, net: str, advice: str = ''):
+  """Raises BadInput unless height and width of [B, H, W, C] are multiples; `net` is who says so, field first."""
+  height, width = x.shape[1:3]
+  if height % multiple or width % multiple:
+    raise BadInput(f'{net} takes heights and widths that are multiples of {multiple}, not {height}x{width}{advice}')
 
 
 def pad(x, width: int, mode: str = 'zero'):
@@ -222,11 +230,6 @@ def to_image(x):
   return jnp.tanh(widened(x))
 
 
-def widened(x):
-  """At least float32, which statistics are computed in."""
-  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
 def moments(x, axes):
   """Mean and biased variance over `axes`, kept as axes of size 1, at least in float32."""
   x = widened(x)
@@ -247,8 +250,7 @@ def spectral_normalise(module: nn.Module, kernel, *, running_stats: bool, name: 
   """
   draw = lambda: unit(jax.random.normal(module.make_rng('params'), kernel.shape[-1:], jnp.float32))  # noqa: E731
   stored = module.variable('batch_stats', name, draw)
-  matrix = kernel.reshape(-1, kernel.shape[-1])
-  matrix = matrix.astype(jnp.promote_types(kernel.dtype, jnp.float32))
+  matrix = widened(kernel.reshape(-1, kernel.shape[-1]))
   fixed, u = lax.stop_gradient(matrix), stored.value
   v = unit(fixed @ u)
   if not running_stats and not module.is_initializing() and module.is_mutable_collection('batch_stats'):

@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from i2i_jax.config import BadInput
 from i2i_jax.models import resnet
-from i2i_jax.models.layers import Conv, Norm, Upsample, to_image
+from i2i_jax.models.layers import Conv, Norm, Upsample, check_size, to_image
 from i2i_jax.models.remat import stage
 from i2i_jax.multiscale import average_pool
 
@@ -47,11 +47,7 @@ class LocalEnhancer(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
-    if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
-      raise BadInput(
-        f'config.gen.halvings: with {self.local} local enhancers this net takes heights and widths that are '
-        f'multiples of {self.multiple}, not {x.shape[1]}x{x.shape[2]}'
-      )
+    check_size(x, self.multiple, f'config.gen.halvings: with {self.local} local enhancers this net')
     use_bias = self.norm != 'batch'
 
     def activate(name, x):

@@ -14,7 +14,7 @@ from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput, choice
 from i2i_jax.models import attention
-from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur, to_image
+from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur, check_size, to_image
 from i2i_jax.models.remat import repeated, stage
 from i2i_jax.models.side import check_side_outputs, side_output
 
@@ -119,11 +119,7 @@ class ResNet(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
-    if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
-      raise BadInput(
-        f'config.gen.name: a net of {self.halvings} halvings takes heights and widths that are multiples of '
-        f'{self.multiple}, not {x.shape[1]}x{x.shape[2]}'
-      )
+    check_size(x, self.multiple, f'config.gen.name: a net of {self.halvings} halvings')
     check_side_outputs(self.side_outputs, self.halvings)
     use_bias = self.norm != 'batch'
     widths = self.stage_widths

@@ -15,8 +15,9 @@ from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput
 from i2i_jax.models.attention import CAM, fan_in, linear
-from i2i_jax.models.layers import Conv, Norm, per_channel, to_image
+from i2i_jax.models.layers import Conv, Norm, check_size, per_channel, to_image
 from i2i_jax.models.remat import stage
+from i2i_jax.precision import widened
 
 
 class LIN(nn.Module):
@@ -41,7 +42,7 @@ class LIN(nn.Module):
 
 def standardise(x, axes, eps: float = 1e-5):
   """(x - mean) / sqrt(unbiased variance + eps) over `axes`; of a single number the variance is 0."""
-  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  wide = widened(x)
   centred = wide - wide.mean(axes, keepdims=True)
   count = math.prod(x.shape[axis] for axis in axes)
   variance = jnp.square(centred).sum(axes, keepdims=True) / max(count - 1, 1)
@@ -73,10 +74,7 @@ class Generator(nn.Module):
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
     del dropout
-    if x.shape[1] % 4 or x.shape[2] % 4:
-      raise BadInput(
-        f'config.gen.name: ugatit takes heights and widths that are multiples of 4, not {x.shape[1]}x{x.shape[2]}'
-      )
+    check_size(x, self.multiple, 'config.gen.name: ugatit')
     wide = self.width * 4
 
     def conv(x, name, features, kernel=3, stride=1):

@@ -13,7 +13,7 @@ from flax.core import FrozenDict
 
 from i2i_jax.config import BadInput
 from i2i_jax.models import attention
-from i2i_jax.models.layers import Conv, Norm, Upsample, to_image
+from i2i_jax.models.layers import Conv, Norm, Upsample, check_size, to_image
 from i2i_jax.models.remat import stage
 from i2i_jax.models.side import check_side_outputs, side_output
 
@@ -52,11 +52,8 @@ class UNet(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):
-    if x.shape[1] % self.multiple or x.shape[2] % self.multiple:
-      raise BadInput(
-        f'config.gen.depth: a U-Net of depth {self.depth} takes heights and widths that are multiples of '
-        f'{self.multiple}, not {x.shape[1]}x{x.shape[2]}; choose another depth or size'
-      )
+    who = f'config.gen.depth: a U-Net of depth {self.depth}'
+    check_size(x, self.multiple, who, '; choose another depth or size')
     widths = self.stage_widths
     use_bias = self.norm != 'batch'  # batch norm's own bias makes it void; so the reference, in every stage
     innermost = self.depth - 1
