@@ -22,7 +22,7 @@ def task(row: speed_rows.Row, variant: str):
   image = functools.partial(rng.uniform, -1, 1, (row.batch, row.size, row.size, 3))
   batch = jax.device_put({k: image().astype(np.float32) for k in 'ab'}, shardings.data)
   key = jax.device_put(jax.random.key(0), shardings.replicated)
-  state = jax.jit(method.init, out_shardings=shardings.replicated)(key, batch)
+  state = compiling.jit_once(method.init, out_shardings=shardings.replicated)(key, batch)
   out = None
 
   if row.kind == 'train':

@@ -86,7 +86,7 @@ def train(
   init_key, key = jax.random.split(jax.random.key(config.seed))
   if not done:
     example = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), checkpoint.example_batch(config))
-    state = jax.jit(method.init, out_shardings=shardings.replicated)(init_key, example)
+    state = compiling.jit_once(method.init, out_shardings=shardings.replicated)(init_key, example)
     if init_from:
       state = checkpoint.start_from(state, checkpoint.load(init_from, shardings), f'--init_from {init_from}')
 
