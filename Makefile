@@ -20,9 +20,11 @@ test: .venv/.test browser
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --nbmake notebooks
 
 test-all: .venv/.test browser
 	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --nbmake notebooks
 
 lint: .venv/.test
 	$(BIN)/ruff check --fix .

@@ -35,10 +35,20 @@ setup(
     'tqdm',
   ],
   extras_require={
-    'test': ['matplotlib', 'playwright', 'pytest', 'pytest-xdist', 'ruff', 'safetensors', 'scikit-image'],
+    'test': [
+      'ipykernel',
+      'matplotlib',
+      'nbmake',
+      'playwright',
+      'pytest',
+      'pytest-xdist',
+      'ruff',
+      'safetensors',
+      'scikit-image',
+    ],
     'torch': ['torch', 'safetensors'],  # published weights: import_torch, export_torch
     'tfds': ['tensorflow'],  # to download TFDS's cycle_gan sets
-    'notebooks': ['jupyterlab', 'matplotlib', 'nbmake'],
+    'notebooks': ['jupyterlab', 'matplotlib'],
     'experiments': ['matplotlib'],  # plots of sweeps
     'cuda': ['jax[cuda12]'],
     'tpu': ['jax[tpu]'],

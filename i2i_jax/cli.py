@@ -49,11 +49,16 @@ def keep_compiled():
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
-def run(main: Callable[[], int | None]):
-  """Runs a command and exits: what is the user's to mend is one line, anything else a traceback."""
+def prepare():
+  """What a command or a notebook does first: the libraries' logs are silenced, compiled programs are kept."""
   for noisy in ('absl', 'orbax', 'jax'):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
   keep_compiled()
+
+
+def run(main: Callable[[], int | None]):
+  """Runs a command and exits: what is the user's to mend is one line, anything else a traceback."""
+  prepare()
   try:
     code = main() or 0
   except (BadInput, RunFault) as error:

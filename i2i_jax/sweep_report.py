@@ -51,14 +51,15 @@ def write(
 
 def note(path: Path, command: str, seconds: float, done: int) -> dict:
   """Command, dates, machine and versions; the seconds of all sessions in which a run was done are added up."""
-  now = datetime.datetime.now().astimezone().isoformat(timespec='seconds')
-  old = read_json(path) if path.exists() else {'started': now, 'seconds': 0.0, 'runs': 0}
+  now = datetime.datetime.now().astimezone()
+  began = (now - datetime.timedelta(seconds=seconds)).isoformat(timespec='seconds')
+  old = read_json(path) if path.exists() else {'started': began, 'seconds': 0.0, 'runs': 0}
   if done == old['runs']:
     return old
   about = {
     'command': command,
     'started': old['started'],
-    'ended': now,
+    'ended': now.isoformat(timespec='seconds'),
     'seconds': round(old['seconds'] + seconds, 1),
     'runs': done,
     'machine': f'{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}',

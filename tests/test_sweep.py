@@ -1,6 +1,7 @@
 """Sweeps: what is run, what is not run again, what a failure does; the table against NumPy; the page."""
 
 import csv
+import datetime
 import io
 import json
 import os
@@ -49,6 +50,15 @@ def start(experiment, workdir, *arguments):
     stderr=subprocess.STDOUT,
     text=True,
   )
+
+
+def test_the_note_tells_when_a_sweep_began_and_how_long_all_its_sessions_took(tmp_path):
+  sweep_report.note(tmp_path / 'about.json', 'first', 100.0, done=2)
+  about = sweep_report.note(tmp_path / 'about.json', 'second', 20.0, done=3)
+  spent = datetime.datetime.fromisoformat(about['ended']) - datetime.datetime.fromisoformat(about['started'])
+  assert 100 <= spent.total_seconds() < 160
+  assert (about['command'], about['seconds'], about['runs']) == ('second', 120.0, 3)
+  assert sweep_report.note(tmp_path / 'about.json', 'nothing was left', 5.0, done=3) == about
 
 
 @pytest.mark.slow
