@@ -15,7 +15,7 @@ busy machine they are the ones to trust. Nothing else should run. PyTorch's thre
 another (OMP_WAIT_POLICY=passive); `--torch=channels_last+spin` leaves OpenMP as it comes, which may be a little
 faster on a quiet machine and is many times slower on a busy one.
 
-first step: from its call to its end, so with tracing and compiling; cold with an empty compilation cache, warm in a
+first step: its tracing, compiling and running; cold with an empty compilation cache, warm in a
   fresh process with what the first has left there. start: imports and initial weights, before it.
 peak memory: of main memory by the whole process that trained (VmHWM), compiling included; on a GPU, of its memory.
 of matmul: the operations of the step's convolutions in their direct form, as PyTorch counts them, by the time and

@@ -1,19 +1,22 @@
 """Our side of the speed table: what train.py and translate.py run, on images that are on the device already."""
 
 import functools
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments import speed_rows
-from i2i_jax import cli, compiling, mesh, methods, train
+from i2i_jax import checkpoint, cli, compiling, memory, mesh, methods, train
 
 cli.keep_compiled()
 
 
 def task(row: speed_rows.Row, variant: str):
-  """(step, sync): a step of the row's work, which may return before the device is done, and a wait for it."""
+  """(step, sync, seconds): a step of the row's work, which may return before the device is done; a wait for it; what
+  was spent to compile it.
+  """
   del variant
   config = speed_rows.config(row)
   shardings = mesh.make('data=1')
@@ -22,25 +25,26 @@ def task(row: speed_rows.Row, variant: str):
   image = functools.partial(rng.uniform, -1, 1, (row.batch, row.size, row.size, 3))
   batch = jax.device_put({k: image().astype(np.float32) for k in 'ab'}, shardings.data)
   key = jax.device_put(jax.random.key(0), shardings.replicated)
-  state = compiling.jit_once(method.init, out_shardings=shardings.replicated)(key, batch)
-  out = None
-
-  if row.kind == 'train':
-    compiled = train.compiled_step(method, shardings)
-
-    def step():
-      nonlocal state, out
-      state, out = compiled(state, batch, key)
-
+  shapes = checkpoint.placed(jax.eval_shape(method.init, key, batch), shardings.replicated)
+  training = row.kind == 'train'
+  began = time.perf_counter()
+  if training:
+    compiled = train.compiled_step(method, shardings).lower(shapes, batch, key).compile()
   else:
-    compiled = compiling.jit(method.translate)
+    compiled = compiling.jit(method.translate).lower(shapes, batch['a'], key).compile()
+  seconds = time.perf_counter() - began
+  memory.give_back()
+  state, out = methods.start(method, key, batch, shardings.replicated), None
 
-    def step():
-      nonlocal out
+  def step():
+    nonlocal state, out
+    if training:
+      state, out = compiled(state, batch, key)
+    else:
       out = compiled(state, batch['a'], key)
 
   jax.block_until_ready(state)
-  return step, lambda: jax.block_until_ready(out)
+  return step, lambda: jax.block_until_ready(out), seconds
 
 
 def matmul(size: int, precision: str):

@@ -24,7 +24,10 @@ if DEVICE == 'cuda':
 
 
 def task(row: speed_rows.Row, variant: str):
-  """(step, sync): a step of the row's work, which may return before the device is done, and a wait for it."""
+  """(step, sync, 0.0): a step of the row's work, which may return before the device is done, and a wait for it.
+
+  What torch.compile takes is a part of the first step.
+  """
   torch.manual_seed(0)
   config = speed_rows.config(row)
   layout = torch.channels_last if 'channels_last' in variant else torch.contiguous_format
@@ -51,7 +54,7 @@ def task(row: speed_rows.Row, variant: str):
       with torch.inference_mode(), autocast():
         net(a)
 
-    return step, sync
+    return step, sync, 0.0
 
   if row.method == 'pix2pix':
     update = torch_steps.pix2pix(gen(), disc(6))
@@ -64,7 +67,7 @@ def task(row: speed_rows.Row, variant: str):
     with autocast():
       update(a, b)
 
-  return step, sync
+  return step, sync, 0.0
 
 
 def sync():

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import checkpoint, cli, compiling, mesh, methods, torch_weights
+from i2i_jax import checkpoint, cli, mesh, methods, torch_weights
 from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, load, to_dict
 from i2i_jax.describe import parameter_count
@@ -116,7 +116,7 @@ def import_weights(
 
   # The rest of a state at step 0: the optimizers'.
   batch = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), checkpoint.example_batch(config))
-  state = compiling.jit_once(method.init)(jax.random.key(config.seed), batch)
+  state = methods.start(method, jax.random.key(config.seed), batch)
   nets = jax.tree.map(jnp.float32, nets)
   state = state.replace(
     params={key: v['params'] for key, v in nets.items()},

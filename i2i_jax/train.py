@@ -33,6 +33,7 @@ from i2i_jax import (
   data,
   evaluate,
   grow,
+  memory,
   mesh,
   methods,
   profiling,
@@ -83,10 +84,18 @@ def train(
     )
   checkpoint.check_room(workdir, shapes, copies=2, fault=BadInput)
 
+  # ------------------------------------------------------------------------------------------- compile
   init_key, key = jax.random.split(jax.random.key(config.seed))
+  key = jax.device_put(key, shardings.replicated)
+  train_step = compiled_step(method, shardings)
+  example = checkpoint.example_batch(config)
+  placed = checkpoint.placed(shapes, shardings.replicated), checkpoint.placed(example, shardings.data)
+  costs = cost.of(config, method, shapes, train_step, (*placed, key, grow.size_at(stages, config.steps)))
+  print(cost.line(costs))
+  memory.give_back()  # before there is a state: a process needs the room for compiling or for the state, not for both
   if not done:
-    example = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), checkpoint.example_batch(config))
-    state = compiling.jit_once(method.init, out_shardings=shardings.replicated)(init_key, example)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
+    state = methods.start(method, init_key, zeros, shardings.replicated)
     if init_from:
       state = checkpoint.start_from(state, checkpoint.load(init_from, shardings), f'--init_from {init_from}')
 
@@ -104,9 +113,8 @@ def train(
         )
       state = checkpoint.restore_state(checkpoints, start, checkpoint.placed(shapes, shardings.replicated))
       iterator.set_state(meta['data'])
-      key = jax.random.wrap_key_data(np.array(meta['rng'], np.uint32))
+      key = jax.device_put(jax.random.wrap_key_data(np.array(meta['rng'], np.uint32)), shardings.replicated)
       print(f'going on in {workdir} at step {start} of {config.steps}')
-    key = jax.device_put(key, shardings.replicated)
     folder.note_start(
       workdir,
       config,
@@ -123,18 +131,11 @@ def train(
       meta = {'config': to_dict(config), 'fingerprint': train_data.fingerprint, 'rng': rng}
       checkpoint.save(checkpoints, step, state, {**meta, 'data': iterator.get_state()})
 
-    # ------------------------------------------------------------------------------------------- compile
+    # ------------------------------------------------------------------------------- save, look at, log
     @jax.jit
     def all_finite(tree):
       return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
 
-    train_step = compiled_step(method, shardings)
-    placed = (
-      checkpoint.placed(shapes, shardings.replicated),
-      checkpoint.placed(checkpoint.example_batch(config), shardings.data),
-    )
-    costs = cost.of(config, method, shapes, train_step, (*placed, key, grow.size_at(stages, config.steps)))
-    print(cost.line(costs))
     predict = {
       direction: evaluate.predictor(method.translate, shardings, config.seed, direction=direction)
       for direction in method.directions

@@ -1,10 +1,14 @@
-"""Schedules against the reference's formula, step by step."""
+"""Schedules against the reference's formula, step by step; Adam against optax's."""
 
+import functools
+
+import jax
 import numpy as np
+import optax
 import pytest
 
 from configs import common
-from i2i_jax import optim
+from i2i_jax import compiling, optim
 
 
 def rates(steps, epoch, **fields):
@@ -40,3 +44,36 @@ def test_other_schedules(kind, middle, last):
 
 def test_no_rate_is_negative_when_epochs_do_not_divide_the_steps():
   assert rates(103, 10).min() > 0
+
+
+def tree_of(rng):
+  return {'kernel': rng.normal(size=(64, 1024)).astype(np.float32), 'bias': rng.normal(size=3).astype(np.float32)}
+
+
+def test_adam_is_optaxs():
+  config = common.get_config().optim
+  ours, theirs = optim.adam(config, optim.schedule(config, 10, 1)), optax.adam(2e-4, b1=0.5, b2=0.999)
+  rng = np.random.default_rng(0)
+  params = tree_of(rng)
+  states = [ours.init(params), theirs.init(params)]
+  for _ in range(4):
+    grads = tree_of(rng)
+    updates, states[0] = ours.update(grads, states[0])
+    expected, states[1] = theirs.update(grads, states[1])
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-10), updates, expected)
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), states[0][0], states[1][0])
+
+
+def test_an_update_takes_no_copy_of_the_moments():
+  """The state is given away and written in place: the program's own room is less than one moment's."""
+  config = common.get_config().optim
+  tx = optim.adam(config, lambda step: 2e-4)
+
+  @functools.partial(compiling.jit, donate_argnums=(0, 1))
+  def update(params, state, grads):
+    updates, state = tx.update(grads, state)
+    return optax.apply_updates(params, updates), state
+
+  params = tree_of(np.random.default_rng(0))
+  compiled = update.lower(params, tx.init(params), params).compile()
+  assert compiled.memory_analysis().temp_size_in_bytes < params['kernel'].nbytes / 2

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from i2i_jax import optim
+from i2i_jax import compiling, optim
 from i2i_jax.config import BadInput, choice
 from i2i_jax.models import conv
 from i2i_jax.models.remat import rematerialised
@@ -136,6 +136,19 @@ def init_sides(rng, batch, gens: dict[str, nn.Module], disc: nn.Module) -> dict[
     key: {kind: {name: v.get(kind, {}) for name, v in group.items()} for kind in ('params', 'batch_stats')}
     for key, group in variables.items()
   }
+
+
+def start(method: Method, rng, batch, sharding=None) -> State:
+  """method.init, compiled, under `sharding`: the weights first, then the optimizers' zeros.
+
+  As one program it would hold the room for both while the weights are drawn, which takes half as much again.
+  """
+
+  def part(pick):
+    return compiling.jit_once(lambda rng, batch: pick(method.init(rng, batch)), out_shardings=sharding)(rng, batch)
+
+  params = jax.block_until_ready(part(lambda state: state.params))
+  return part(lambda state: state.replace(params={})).replace(params=params)
 
 
 def with_extra(state: State, **changes) -> State:
