@@ -104,7 +104,8 @@ def evaluate(
   name = f'eval_{split}' + ('' if direction == 'ab' else f'_{direction}')
   out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
-  if out.exists() and (old := json.loads(out.read_text()))['step'] == step:
+  old = json.loads(out.read_text()) if out.exists() else {}
+  if old.get('step') == step and (len(old['scores']) > 1 or not rivals):
     print(f'{out} holds the scores of step {step} already')
     return old
 

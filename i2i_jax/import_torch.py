@@ -140,7 +140,13 @@ def save(output: Path, config, state: methods.State, command: str):
       checkpoint.wait(checkpoints)
     parameters = {name: parameter_count(params) for name, params in state.params.items()}
     folder.note_start(
-      part, config, command=command, data={'train': 0, 'val': 0, 'fingerprint': ''}, columns=[], parameters=parameters
+      part,
+      config,
+      command=command,
+      data={'train': 0, 'val': 0, 'fingerprint': ''},
+      columns=[],
+      parameters=parameters,
+      cost={},
     )
     part.chmod(0o755)  # a temporary folder is its maker's alone
     part.rename(output)

@@ -14,8 +14,8 @@ def l1(images, targets):
 
 
 def psnr(images, targets):
-  """Peak signal-to-noise ratio in dB; the peak is the range's width."""
-  return 10 * jnp.log10(4 / jnp.square(images - targets).mean((1, 2, 3)))
+  """Peak signal-to-noise ratio in dB, 100 at most, which is for equal images; the peak is the range's width."""
+  return 10 * jnp.log10(4 / jnp.maximum(jnp.square(images - targets).mean((1, 2, 3)), 4e-10))
 
 
 def ssim(images, targets):

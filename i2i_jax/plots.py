@@ -68,7 +68,7 @@ def draw_quality(axes, rows, costs, metric, colours):
       color=colours[row['variant']],
       label=row['variant'],
     )
-  axes.set_xlim(0, 1.08 * max(costs.values()))
+  axes.set_xlim(0, 1.08 * np.nanmax([*costs.values(), 1e-9]))
   axes.locator_params(axis='x', nbins=5)
   axes.grid(alpha=0.3)
 

@@ -36,6 +36,8 @@ from i2i_jax import workdir as folder
 from i2i_jax.config import BadInput, RunFault, differences, load, override, read_json, to_dict
 
 POLL_SECONDS = 0.2
+MARK, WIDTHS = 'sweep.json', 'widths.json'
+MATCHED = 0.02  # how far a matched cost may be from the baseline's, as a share of it
 NAME = re.compile(r'[\w.+-]+')
 
 
@@ -68,8 +70,8 @@ class Run(NamedTuple):
 
 def read_experiment(path: Path) -> Experiment:
   """Imports an experiment's file. Raises BadInput for what it lacks."""
-  if not path.is_file():
-    raise BadInput(f'--experiment: there is no file {path}; see experiments/')
+  if not path.is_file() or path.suffix != '.py':
+    raise BadInput(f'--experiment: there is no Python file {path}; see experiments/')
   spec = importlib.util.spec_from_file_location(path.stem, path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
@@ -99,6 +101,9 @@ def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> di
     given: fields on the command line, like '--config.steps=20': they are set last, in all variants.
   """
   known = read_json(cache) if cache.exists() else {}
+  for field in given:
+    if not field.startswith('--config.') or '=' not in field or field.startswith('--config.seed='):
+      raise BadInput(f'{field!r}: a field of all runs is set by --config.NAME=VALUE; seeds by --seeds')
   common = load([f'--config={experiment.config}', *given])
   typed = {name: value_at(common, name) for name in (a.partition('=')[0].removeprefix('--config.') for a in given)}
   configs, target = {}, 0.0
@@ -106,7 +111,7 @@ def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> di
     config = load([f'--config={experiment.config}'])
     override(config, {**experiment.fields, **fields, **typed})
     # Each score of the validation split has its checkpoint, so that the best can be taken.
-    override(config, {'checkpoint_every': config.eval_every, 'keep': config.steps // config.eval_every + 1})
+    override(config, {'checkpoint_every': config.eval_every, 'keep_every': config.eval_every})
     methods.get(config)
     ratio = float('nan')
     if experiment.match:
@@ -119,6 +124,11 @@ def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> di
         override(config, {'gen.widths': tuple(known[name]['widths'])})
       else:
         ratio = match.match(config, target, experiment.match)
+        if abs(ratio - 1) > MATCHED:
+          raise BadInput(
+            f'{name}: no widths cost within {MATCHED:.0%} of the baseline; the nearest {config.gen.widths} cost '
+            f'{ratio:.1%} of its {experiment.match}: a wider baseline can be met more closely'
+          )
         known[name] = {'wanted': wanted, 'ratio': ratio, 'widths': list(config.gen.widths)}
       print(
         f'{name}: {experiment.match} {100 * ratio:.1f}% of the baseline, widths {config.gen.widths or "as they are"}'
@@ -128,6 +138,42 @@ def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> di
     cache.parent.mkdir(parents=True, exist_ok=True)
     folder.write_json(cache, known)
   return configs
+
+
+def check_folder(workdir: Path, path: Path, experiment: Experiment) -> dict:
+  """Raises BadInput unless `workdir` is new, empty, or holds this experiment's sweep; returns what marks it so."""
+  mark, file = {'experiment': path.name, 'metric': experiment.metric}, workdir / MARK
+  if file.exists() and (changed := differences(read_json(file), mark, MARK)):
+    raise BadInput(
+      f"--workdir: {workdir} holds another experiment's sweep ({'; '.join(changed)}); name another folder"
+    )
+  if workdir.exists() and not file.exists():
+    if not workdir.is_dir():
+      raise BadInput(f'--workdir: {workdir} is a file')
+    if foreign := sorted(p.name for p in workdir.iterdir() if not p.name.startswith('.') and p.name != WIDTHS):
+      raise BadInput(f'--workdir: {workdir} is not empty and no sweep of ours (it holds {foreign[0]}); name another')
+  return mark
+
+
+def check_data(configs: dict[str, tuple[object, float]], runs: list[Run]):
+  """Raises BadInput where images cannot be scored, or are not those that an earlier run was scored on.
+
+  Data that are made from a package are made here, once, and not by several runs at a time.
+  """
+  found = {}
+  for name, (config, _) in configs.items():
+    sources = {split: data.get(config, split) for split in data.SPLITS}
+    for split in ('val', 'test'):
+      if not sources[split].paired:
+        raise BadInput(f'{name}: its {split} images have no partners to be scored against')
+    found[name] = {split: source.fingerprint for split, source in sources.items()}
+    if found[name]['val'] == found[name]['test']:
+      raise BadInput(
+        f'{name}: validation and test are the same images, so checkpoints would be chosen on test; add a val/ folder'
+      )
+  for run in runs:
+    if (done := result_of(run)) and (changed := differences(done['fingerprints'], found[run.variant], 'data')):
+      raise BadInput(f'{run.folder} is of other images ({"; ".join(changed)}); name another --workdir')
 
 
 def value_at(config, name: str):
@@ -220,8 +266,8 @@ def wait_for_earlier(runs: list[Run]):
       time.sleep(POLL_SECONDS)
 
 
-def run_all(runs: list[Run], jobs: int, metric: str, total: int) -> tuple[list[Run], int]:
-  """Runs them, `jobs` at a time. Returns those that failed, and the signal that stopped it or 0."""
+def run_all(runs: list[Run], jobs: int, metric: str, total: int) -> tuple[list[tuple[Run, int]], int]:
+  """Runs them, `jobs` at a time. Returns those that failed with their exit codes, and the signal that stopped it."""
   waiting, running, failed = list(runs), {}, []
   variables = environment(jobs)
   terminal = sys.stderr.isatty()
@@ -252,7 +298,7 @@ def run_all(runs: list[Run], jobs: int, metric: str, total: int) -> tuple[list[R
           process.stdin.close()
           bar.update()
           if process.returncode or result_of(run) is None:
-            failed.append(run)
+            failed.append((run, process.returncode))
           bar.set_postfix_str('')
           if not terminal:
             print(bar, 'after', f'{run.variant}/seed{run.seed}', file=sys.stderr, flush=True)
@@ -278,12 +324,13 @@ def main() -> int:
   experiment = read_experiment(args.experiment)
   if experiment.metric not in metrics.NAMES:
     raise BadInput(f'{args.experiment}: METRIC = {experiment.metric!r}: it is one of {", ".join(metrics.NAMES)}')
-  configs = variant_configs(experiment, given, args.workdir / 'widths.json')
+  mark = check_folder(args.workdir, args.experiment, experiment)
+  configs = variant_configs(experiment, given, args.workdir / WIDTHS)
   runs = plan(configs, args.workdir, args.seeds)
-  for config, _ in configs.values():
-    data.get(config, 'train')  # made once, here, and not by several runs at a time
+  check_data(configs, runs)
   command = shlex.join(['python', '-m', 'i2i_jax.sweep', *sys.argv[1:]])
   with folder.lock(args.workdir):
+    folder.write_json(args.workdir / MARK, mark)
     wait_for_earlier(runs)
     began = time.monotonic()
     todo = [run for run in runs if result_of(run) is None]
@@ -304,7 +351,9 @@ def main() -> int:
     print(f'stopped with {len(results)} of {len(runs)} runs done; the same command goes on from there')
     return 128 + stopped
   if failed:
-    reasons = '\n'.join(f'  {run.variant}/seed{run.seed}: {last_line(run.log)} ({run.log})' for run in failed)
+    reasons = '\n'.join(
+      f'  {run.variant}/seed{run.seed}: {last_line(run.log)} (exit code {code}; {run.log})' for run, code in failed
+    )
     raise RunFault(f'{len(failed)} of {len(runs)} runs failed; the same command tries them again\n{reasons}')
   return 0
 

@@ -39,7 +39,7 @@ def write(
   values = {
     'question': experiment.question,
     'heads': [*heads, 'ms an update'],
-    'lines': [[*line, f'{milliseconds[line[0]]:.0f}'] for line in lines],
+    'lines': [[*line, f'{milliseconds[line[0]]:.0f}'.replace('nan', '')] for line in lines],
     'plots': {name: data_url(path) for name, path in drawn.items()},
     'pictures': pictures(results),
     'about': about,

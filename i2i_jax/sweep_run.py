@@ -14,7 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
-from i2i_jax import checkpoint, cli, evaluate, train
+from i2i_jax import checkpoint, cli, data, evaluate, train
 from i2i_jax.config import load, to_dict
 from i2i_jax.workdir import read_notes, write_json
 from i2i_jax.writer import read_log
@@ -26,6 +26,8 @@ def run(config, workdir: Path, metric: str, command: str = '') -> int:
     return code
   step = evaluate.best_step(workdir, metric)
   result = evaluate.evaluate(workdir, 'test', step, rivals=False)
+  for other in set(checkpoint.steps(workdir)) - {step}:
+    shutil.rmtree(workdir / 'checkpoints' / str(other))
   notes, log = read_notes(workdir), read_log(workdir / 'metrics.jsonl')
   write_json(
     workdir / 'result.json',
@@ -39,10 +41,9 @@ def run(config, workdir: Path, metric: str, command: str = '') -> int:
       },
       'cost': notes['cost'],
       'seconds': notes['seconds'],
+      'fingerprints': {split: data.get(config, split).fingerprint for split in data.SPLITS},
     },
   )
-  for other in set(checkpoint.steps(workdir)) - {step}:
-    shutil.rmtree(workdir / 'checkpoints' / str(other))
   return 0
 
 

@@ -52,11 +52,17 @@ def times(results: list[tuple]) -> list[dict]:
   return [
     {
       'variant': name,
-      'step_ms': round(1000 * float(np.median([r['cost'].get('step_seconds', math.nan) for r in rs])), 1),
+      'step_ms': round(1000 * median([r['cost'].get('step_seconds', math.nan) for r in rs]), 1),
       'run_seconds': round(float(np.median([r['seconds'] for r in rs])), 1),
     }
     for name, rs in runs.items()
   ]
+
+
+def median(values: list[float]) -> float:
+  """Of those that are known: a run that took one step has no time of a step."""
+  known = [value for value in values if not math.isnan(value)]
+  return float(np.median(known)) if known else math.nan
 
 
 def as_csv(rows: list[dict]) -> str:

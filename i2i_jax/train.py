@@ -122,6 +122,7 @@ def train(
       data={'train': len(train_data), 'val': len(val_data), 'fingerprint': train_data.fingerprint},
       columns=list(evaluate.sample_columns({d: lambda x: x for d in method.directions}, {'a': 0, 'b': 0})),
       parameters={name: parameter_count(params) for name, params in shapes.params.items()},
+      cost=costs,
     )
 
     def save(step):
@@ -197,7 +198,7 @@ def train(
         if last:
           break
       checkpoint.wait(checkpoints)
-    folder.note_time(workdir, time.monotonic() - began, {**costs, 'step_seconds': writer.step_seconds()})
+    folder.note_time(workdir, time.monotonic() - began, writer.step_seconds())
 
   # ------------------------------------------------------------------------------------------------ finish
   if stop.signal:

@@ -25,7 +25,9 @@ def check(workdir: Path, config):
     raise BadInput(f'--workdir: {workdir} is a file')
   file = workdir / 'config.json'
   if not file.exists():
-    if foreign := sorted(p.name for p in workdir.iterdir() if not p.name.startswith('.')):
+    # A run that was killed while it began has an empty folder of checkpoints and no config yet.
+    ours = {'checkpoints'} if not any((workdir / 'checkpoints').glob('*')) else set()
+    if foreign := sorted(p.name for p in workdir.iterdir() if not p.name.startswith('.') and p.name not in ours):
       raise BadInput(f'--workdir: {workdir} is not empty and no run of ours (it holds {foreign[0]}); name another')
     return
   try:
@@ -76,8 +78,17 @@ def read_notes(workdir: Path) -> dict:
   return json.loads(file.read_text()) if file.exists() else {}
 
 
-def note_start(workdir: Path, config, *, command: str, data: dict, columns: list[str], parameters: dict[str, int]):
-  """Writes config.json, and run.json: the command, data, parameters, machine, versions."""
+def note_start(
+  workdir: Path,
+  config,
+  *,
+  command: str,
+  data: dict,
+  columns: list[str],
+  parameters: dict[str, int],
+  cost: dict[str, float],
+):
+  """Writes config.json, and run.json: the command, data, parameters, costs, machine, versions."""
   write_json(workdir / 'config.json', to_dict(config))
   notes = read_notes(workdir)
   write_json(
@@ -90,6 +101,7 @@ def note_start(workdir: Path, config, *, command: str, data: dict, columns: list
       'data': data,
       'columns': columns,  # of the pictures in samples/
       'parameters': parameters,
+      'cost': {**notes.get('cost', {}), **cost},
       'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}, {os.cpu_count()} CPU cores',
       'versions': {
         'python': platform.python_version(),
@@ -104,9 +116,8 @@ def note(workdir: Path, **notes):
   write_json(workdir / 'run.json', {**read_notes(workdir), **notes})
 
 
-def note_time(workdir: Path, seconds: float, cost: dict[str, float]):
-  """Adds to the time that run.json says was spent training, over all its sessions; and notes what a step costs."""
+def note_time(workdir: Path, seconds: float, step_seconds: float):
+  """Adds to the time that run.json says was spent training, over all its sessions; and notes what a step takes."""
   notes = read_notes(workdir)
-  known = {name: value for name, value in cost.items() if value}  # a session of one step has no time of a step
-  cost = {**notes.get('cost', {}), **known}
-  write_json(workdir / 'run.json', {**notes, 'seconds': notes['seconds'] + seconds, 'cost': cost})
+  took = {'step_seconds': step_seconds} if step_seconds else {}  # a session of one step has no time of a step
+  note(workdir, seconds=notes['seconds'] + seconds, cost={**notes['cost'], **took})

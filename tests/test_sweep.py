@@ -120,7 +120,7 @@ def runs_of(experiment, workdir, seeds=2):
   return sweep.plan(configs, workdir, seeds)
 
 
-DONE = 'import sys, pathlib; pathlib.Path(sys.argv[3], "result.json").write_text("{}")'
+DONE = 'import sys, pathlib; pathlib.Path(sys.argv[3], "result.json").write_text(\'{"fingerprints": {}}\')'
 
 
 def test_only_what_is_not_done_is_run_first_seeds_first(experiment, tmp_path, monkeypatch):
@@ -139,7 +139,7 @@ def test_a_failed_run_is_told_with_its_last_line_and_the_rest_go_on(experiment, 
   monkeypatch.setattr(
     sys, 'argv', ['sweep', f'--experiment={experiment}', f'--workdir={tmp_path / "w"}', '--seeds=2']
   )
-  with pytest.raises(RunFault, match=r'1 of 4 runs failed[^\n]*\n  wide/seed0: error: it broke'):
+  with pytest.raises(RunFault, match=r'1 of 4 runs failed[^\n]*\n  wide/seed0: error: it broke \(exit code 1;'):
     sweep.main()
   assert (tmp_path / 'w' / 'wide' / 'seed1' / 'result.json').exists()
   assert '4/4' in capsys.readouterr().err
@@ -183,6 +183,63 @@ def test_another_configs_run_is_refused_and_not_mixed_in(experiment, tmp_path):
   experiment.write_text(EXPERIMENT.replace("'steps': 4", "'steps': 6"))
   with pytest.raises(BadInput, match=r'config.steps: 4 -> 6'):
     runs_of(experiment, tmp_path / 'w')
+
+
+def command(monkeypatch, experiment, workdir, *arguments):
+  monkeypatch.setattr(sys, 'argv', ['sweep', f'--experiment={experiment}', f'--workdir={workdir}', *arguments])
+  monkeypatch.setattr(sweep_report, 'write', lambda *args, **kwargs: [])
+  return sweep.main()
+
+
+def test_a_folder_of_something_else_is_left_alone(experiment, tmp_path, monkeypatch):
+  """Somebody's own files, another experiment's sweep, and the same one that chose its checkpoints otherwise."""
+  stub(monkeypatch, DONE)
+  paper = tmp_path / 'paper'
+  paper.mkdir()
+  (paper / 'table.tex').write_text('mine')
+  with pytest.raises(BadInput, match=r'no sweep of ours \(it holds table.tex\)'):
+    command(monkeypatch, experiment, paper)
+  assert [p.name for p in paper.iterdir()] == ['table.tex']
+  assert command(monkeypatch, experiment, tmp_path / 'w', '--seeds=1') == 0
+  other = experiment.with_name('other.py')
+  other.write_text(EXPERIMENT)
+  with pytest.raises(BadInput, match=r'another experiment.s sweep .*toy.py -> other.py'):
+    command(monkeypatch, other, tmp_path / 'w')
+  experiment.write_text(EXPERIMENT + "METRIC = 'l1'")
+  with pytest.raises(BadInput, match='psnr -> l1'):
+    command(monkeypatch, experiment, tmp_path / 'w')
+
+
+def test_runs_of_other_images_are_not_mixed_in(experiment, tmp_path, monkeypatch):
+  stub(monkeypatch, DONE.replace('{}}', '{"train": "x", "val": "y", "test": "of before"}}'))
+  assert command(monkeypatch, experiment, tmp_path / 'w', '--seeds=1') == 0
+  with pytest.raises(BadInput, match=r'narrow/seed0 is of other images \(data.test: of before -> fake-test'):
+    command(monkeypatch, experiment, tmp_path / 'w', '--seeds=2')
+
+
+def test_checkpoints_are_not_chosen_on_test(experiment, tmp_path, monkeypatch, picture_folder):
+  """Of a user's folder without val/, whose test/ stands in; and what has no partners cannot be scored."""
+  fields = ['--config.data.name=folders', f'--config.data.path={picture_folder}', '--config.data.channels_a=1']
+  with pytest.raises(BadInput, match='chosen on test; add a val/ folder'):
+    command(monkeypatch, experiment, tmp_path / 'w', *fields)
+  assert not (tmp_path / 'w').exists()
+
+
+@pytest.mark.parametrize(
+  'field', ['--config.steps', '20', '--config.seed=3', '--config=configs/common.py', '--stepz=3']
+)
+def test_what_is_no_field_of_all_runs_is_refused(experiment, tmp_path, monkeypatch, field):
+  with pytest.raises(BadInput, match=r'a field of all runs is set by --config.NAME=VALUE'):
+    command(monkeypatch, experiment, tmp_path / 'w', field)
+
+
+def test_each_scored_checkpoint_stays_however_often_a_run_is_stopped(experiment, tmp_path):
+  """Stops leave checkpoints of their own, which must not push out one that validation may choose."""
+  config = runs_of(experiment, tmp_path / 'w')[0].config
+  override(config, {'keep': 1})
+  for end in (3, 4):
+    train.train(config, tmp_path / 'run', mesh_spec='data=1', stop_at=end)
+  assert {2, 4} <= set(checkpoint.steps(tmp_path / 'run'))
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ class Pairs:
   def __init__(self, builder: Earth, split: str, task: str):
     self.a, self.b = TASKS[task]
     self.tiles = tiles(builder, split, self.a, self.b)
-    self.fingerprint = f'{builder.info.full_name}-{task}-{len(self.tiles)}'
+    self.fingerprint = f'{builder.info.full_name}-{task}-{split}-{len(self.tiles)}'
 
   def __len__(self):
     return len(self.tiles)
