@@ -151,13 +151,15 @@ def start_from(state: methods.State, run: Run, where: str) -> methods.State:
 
   A run of one generator alone, as import_torch makes it, gives CycleGAN its generator from A to B. A run of
   pix2pixHD's global net alone gives a net with local enhancers its `coarse` part; a run whose discriminator has fewer
-  scales gives those of the smaller images. What has no counterpart there stays new.
+  scales, two at least, gives those of the smaller images. What has no counterpart there stays new.
 
   Raises:
     BadInput: naming the first parameter that one of the two lacks or has in another shape.
   """
 
   def adopted(ours, theirs, net):
+    if ours.keys() == theirs.keys() and ours.keys() in ({'ab', 'ba'}, {'a', 'b'}):
+      return {k: adopted(ours[k], theirs[k], f'{net}/{k}') for k in ours}
     if 'ab' in ours and 'ab' not in theirs:
       return {**ours, 'ab': adopted(ours['ab'], theirs, net)}
     if 'coarse' in ours and 'coarse' not in theirs:

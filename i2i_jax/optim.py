@@ -18,7 +18,8 @@ def schedule(config, steps: int, epoch: int):
   linear: constant up to `decay_from` (a share of all steps), then linear to zero: the reference's
     `1 - max(0, e + 1 - N) / (D + 1)` for N constant and D decaying epochs (get_scheduler in models/networks.py
     of pytorch-CycleGAN-and-pix2pix).
-  cosine: constant, then half a cosine to zero. step: constant, then a tenth after each third of the rest.
+  cosine: constant, then half a cosine to zero. step: constant, then a tenth of it at the beginning of each
+    third of the rest.
 
   Args:
     config: config.optim. steps: in the whole run. epoch: steps in an epoch; with `per_epoch` the rate changes

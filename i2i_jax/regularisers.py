@@ -1,5 +1,7 @@
 """What keeps a discriminator in bounds, as terms of its loss or as steps that it leaves out."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -44,8 +46,9 @@ def r1(disc, real):
 def penalties(config, disc, real, fake, rng, step) -> tuple[jax.Array | float, dict]:
   """The penalties that `config.loss` asks for: (loss to add, metrics before the weights).
 
-  R1 is computed at each `r1_every`-th step alone, with so many times its weight (lazy regularisation: Karras et
-  al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020); its metric is 0 at the steps between.
+  R1 is computed at each `r1_every`-th step alone, with as many times its weight as the discriminator has updates from
+  one to the next (lazy regularisation: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR
+  2020); its metric is 0 at the steps between.
 
   Args:
     disc, real, fake, rng: as for `losses.gradient_penalty`. step: updates done.
@@ -62,15 +65,17 @@ def penalties(config, disc, real, fake, rng, step) -> tuple[jax.Array | float, d
       nothing = jnp.zeros((), storage(real.dtype))
       term = jax.lax.cond(step % every == 0, lambda: r1(disc, real), lambda: nothing)
     metrics['r1'] = term
-    loss += config.loss.r1 * every * term
+    # An update of the discriminator, at a multiple of disc_every, has R1 where it is also one of r1_every.
+    loss += config.loss.r1 * (every // math.gcd(every, config.optim.disc_every)) * term
   return loss, {f'loss/{name}': value for name, value in metrics.items()}
 
 
 def feature_matching(real: list, fake: list):
   """L1 between a discriminator's features of fakes and of real images, which are fixed.
 
-  pix2pixHD: 4 / (layers + 1) by the mean over the scales of the sum over layers. Wang et al., High-Resolution Image
-  Synthesis and Semantic Manipulation with Conditional GANs, CVPR 2018; models/pix2pixHD_model.py.
+  pix2pixHD: 4 by the number of features (layers + 1), by the mean over the scales of the sum over layers. Wang et
+  al., High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs, CVPR 2018;
+  models/pix2pixHD_model.py.
 
   Args:
     real, fake: `out['features']`, a list of [B, h, w, C]; of several scales, a list of such lists.

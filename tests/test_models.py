@@ -117,3 +117,13 @@ def test_describe_lists_each_net(tiny):
   init = generator(tiny)[1]
   count = parameter_count(init(jnp.zeros((1, 16, 24, 3)))['params'])
   assert f'gen: {count:,} parameters' in text.splitlines()
+
+
+@pytest.mark.parametrize(('layers', 'size'), [(3, 8), (6, 32), (2, 3)])
+def test_a_discriminator_of_too_many_layers_says_so(layers, size):
+  config = common.get_config().disc
+  config.layers = layers
+  net = models.build(config, 1, where='disc')
+  x = jax.ShapeDtypeStruct((1, size, size, 3), jax.numpy.float32)
+  with pytest.raises(BadInput, match=f'config.disc.layers = {layers}: too many'):
+    jax.eval_shape(lambda x: net.init(jax.random.key(0), x, running_stats=False), x)

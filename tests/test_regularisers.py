@@ -53,22 +53,25 @@ def test_r1_is_half_the_mean_squared_gradient_of_all_logits_of_an_image():
   assert float(regularisers.r1(disc, real)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_lazy_r1_comes_each_nth_step_with_n_times_the_weight(tiny):
+@pytest.mark.parametrize(('disc_every', 'times'), [(1, 4), (2, 2), (4, 1), (3, 4)])
+def test_lazy_r1_comes_each_nth_step_with_n_times_the_weight(tiny, disc_every, times):
+  """`times` is how many updates of the discriminator there are from one R1 to the next."""
   tiny.loss.update({'r1': 0.5, 'r1_every': 4})
+  tiny.optim.disc_every = disc_every
   real, disc = normal(0, 2, 3, 3, 1), lambda x: jnp.square(x)
   values = []
   for step in range(8):
     loss, metrics = jax.jit(lambda step: regularisers.penalties(tiny, disc, real, real, jax.random.key(0), step))(
       jnp.asarray(step)
     )
-    assert float(loss) == pytest.approx(0.5 * 4 * float(metrics['loss/r1']))
+    assert float(loss) == pytest.approx(0.5 * times * float(metrics['loss/r1']))
     values.append(float(metrics['loss/r1']))
   assert [value > 0 for value in values] == [True, False, False, False] * 2
   assert values[0] == pytest.approx(float(regularisers.r1(disc, real)))
   grad = jax.grad(
     lambda w: regularisers.penalties(tiny, lambda x: w * x, real, real, jax.random.key(0), jnp.zeros((), int))[0]
   )
-  assert float(grad(3.0)) == pytest.approx(0.5 * 4 * 3 * 9, rel=1e-5)  # d/dw of w^2 / 2 by 9 pixels
+  assert float(grad(3.0)) == pytest.approx(0.5 * times * 3 * 9, rel=1e-5)  # d/dw of w^2 / 2 by 9 pixels
 
 
 @pytest.mark.parametrize(

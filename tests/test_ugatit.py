@@ -186,3 +186,17 @@ def test_the_fields_of_any_method_are_its_too(tiny_ugatit):
   tiny_ugatit.loss.laplacian = 1.0
   with pytest.raises(BadInput, match='without pairs'):
     methods.get(tiny_ugatit)
+
+
+def test_rho_stays_in_its_range_in_any_method(tiny_ugatit):
+  """The nets of U-GAT-IT on pairs, with features of its discriminators to be matched."""
+  tiny_ugatit.update({'method': 'pix2pix'})
+  tiny_ugatit.data.paired = True
+  tiny_ugatit.loss.feature_matching = 10.0
+  tiny_ugatit.optim.lr = 0.1
+  method, batch = methods.get(tiny_ugatit), batch_of(tiny_ugatit)
+  state = jax.jit(method.init)(jax.random.key(0), batch)
+  state, metrics = jax.jit(method.train_step)(state, batch, jax.random.key(1))
+  rhos = [x for path, x in jax.tree_util.tree_leaves_with_path(state.params['gen']) if path[-1].key == 'rho']
+  assert rhos and all(rho.min() >= 0 and rho.max() <= 1 for rho in rhos)
+  assert metrics['loss/feature_matching'] > 0

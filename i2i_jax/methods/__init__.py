@@ -21,6 +21,7 @@ from i2i_jax import compiling, optim
 from i2i_jax.config import BadInput, choice
 from i2i_jax.models import conv
 from i2i_jax.models.remat import rematerialised
+from i2i_jax.models.ugatit import clip_rho
 from i2i_jax.precision import storage
 
 PRECISIONS = ('bfloat16', 'float32', 'float64')
@@ -182,9 +183,12 @@ def translate_each(net: nn.Module, params, stats, images, rng, config, want=lamb
 
 
 def apply_grads(state: State, txs: dict[str, optax.GradientTransformation], key: str, grads, turn=None) -> State:
-  """One optimizer step on params[key]; where `turn`, a boolean array, is false, none (see optim.select)."""
+  """One optimizer step on params[key]; where `turn`, a boolean array, is false, none (see optim.select).
+
+  The rho of U-GAT-IT's norms, in whichever net, stays in [0, 1].
+  """
   updates, opt = txs[key].update(grads, state.opt[key], state.params[key])
-  params = optax.apply_updates(state.params[key], updates)
+  params = clip_rho(optax.apply_updates(state.params[key], updates))
   if turn is not None:
     params, opt = (optim.select(turn, *pair) for pair in ((params, state.params[key]), (opt, state.opt[key])))
   return state.replace(params={**state.params, key: params}, opt={**state.opt, key: opt})

@@ -27,7 +27,6 @@ from i2i_jax.methods import (
   update,
   with_stats,
 )
-from i2i_jax.models.ugatit import clip_rho
 from i2i_jax.precision import storage
 
 
@@ -117,7 +116,6 @@ def create(config, steps_per_epoch: int) -> Method:
       return regularisers.is_turn(config, 'gen', state.step)
 
     state, (stats, metrics) = update(state, txs, 'gen', loss_fn, turn)
-    state = state.replace(params={**state.params, 'gen': clip_rho(state.params['gen'])})
     return with_stats(state, 'disc', stats), metrics
 
   def train_step(state, batch, rng):

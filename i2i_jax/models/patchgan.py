@@ -44,6 +44,12 @@ class PatchGAN(nn.Module):
       spectral = {'spectral': self.spectral_norm, 'running_stats': running_stats}
       return Conv(width, kernel, stride, padding, use_bias=use_bias, name=name, **spectral)
 
+    def check(x):
+      if min(x.shape[1:3]) < 4 - 2 * self.padding:
+        raise BadInput(
+          f'config.disc.layers = {self.layers}: too many for the small images here; choose fewer, or scales'
+        )
+
     def block(x, i, width, kernel, stride, padding):
       def compute(x):
         x = conv(f'conv{i}', width, kernel, stride, padding, i == 0 or use_bias)(x)
@@ -60,11 +66,9 @@ class PatchGAN(nn.Module):
       logits = conv('logits', 1, 1, use_bias=use_bias)(x)
     else:
       for i in range(self.layers + 1):
+        check(x)
         x = block(x, i, self.width * min(2**i, 8), 4, 2 if i < self.layers else 1, self.padding)
-      if min(x.shape[1:3]) < 4 - 2 * self.padding:
-        raise BadInput(
-          f'config.disc.layers = {self.layers}: too many for the small images here; choose fewer, or scales'
-        )
+      check(x)
       logits = conv('logits', 1, 4, 1, self.padding)(x)
     y = [logits, *out['cam'].values()] if 'cam' in out else logits
     return y, {'features': features, **out}

@@ -24,7 +24,8 @@ class LocalEnhancer(nn.Module):
 
   The global net sees the image halved `local` times by 3x3 means, and its last features are added to those of an
   enhancer's encoder: a halving, `blocks` residual blocks, a doubling. Enhancer i, counted from the smallest, is
-  half as wide as what it surrounds; attention is the global net's alone. H and W are multiples of `multiple`.
+  half as wide as what it surrounds; attention and config.gen.downsample are the global net's alone. H and W are
+  multiples of `multiple`.
   """
 
   channels: int
@@ -44,6 +45,11 @@ class LocalEnhancer(nn.Module):
   def stage_widths(self) -> tuple[int, ...]:
     """Of the global net."""
     return self.coarse.stage_widths
+
+  @property
+  def attention(self):
+    """Of the global net, by stage."""
+    return self.coarse.attention
 
   @nn.compact
   def __call__(self, x, *, dropout: bool, running_stats: bool):

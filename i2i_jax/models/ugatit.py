@@ -17,6 +17,7 @@ from i2i_jax.config import BadInput
 from i2i_jax.models.attention import CAM, fan_in, linear
 from i2i_jax.models.layers import Conv, Norm, check_size, per_channel, to_image
 from i2i_jax.models.remat import stage
+from i2i_jax.models.side import check_side_outputs
 from i2i_jax.precision import widened
 
 
@@ -24,7 +25,7 @@ class LIN(nn.Module):
   """Instance norm and layer norm, mixed channel by channel: rho of the first, 1 - rho of the second.
 
   AdaLIN takes `style` (gamma, beta), each [B, C], and rho starts from 0.9; without a style both are parameters, and
-  rho starts from 0. Variances are unbiased. Whoever updates the parameters clips rho to [0, 1] (see clip_rho).
+  rho starts from 0. Variances are unbiased. An update clips rho to [0, 1] (methods.apply_grads).
   """
 
   @nn.compact
@@ -134,12 +135,13 @@ class Discriminators(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, running_stats: bool):
-    y, maps = [], {}
+    y, maps, features = [], {}, []
     for name, layers in (('global', self.layers), ('local', self.layers - 2)):
       logits, found = Discriminator(layers, self.width, name=name)(x, running_stats=running_stats)
       y += [logits, found['logits']]
       maps[name] = found['map']
-    return y, {'attention': maps}
+      features += found['features']
+    return y, {'features': features, 'attention': maps}
 
 
 class Discriminator(nn.Module):
@@ -150,17 +152,19 @@ class Discriminator(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, running_stats: bool):
-    spectral = {'kernel_init': fan_in, 'spectral': True, 'running_stats': running_stats}
+    spectral, features = {'kernel_init': fan_in, 'spectral': True, 'running_stats': running_stats}, []
     for i in range(self.layers - 1):
       stride, width = 2 if i < self.layers - 2 else 1, self.width * 2**i
       if min(x.shape[1:3]) < 2:
         raise BadInput(f'config.disc.layers: {self.layers} layers halve these images below 1 px; give fewer')
       conv = functools.partial(Conv, width, 4, stride, 1, 'reflect', name=f'conv{i}', **spectral)
       x = stage(self, lambda x, conv=conv: nn.leaky_relu(conv()(x), 0.2), x)
+      features.append(x)
     if min(x.shape[1:3]) < 2:
       raise BadInput(f'config.disc.layers: {self.layers} layers halve these images below 1 px; give fewer')
     x, found = CAM(0.2, spectral=True, name='cam')(x, running_stats=running_stats)
-    return Conv(1, 4, 1, 1, 'reflect', use_bias=False, name='logits', **spectral)(x), found
+    logits = Conv(1, 4, 1, 1, 'reflect', use_bias=False, name='logits', **spectral)(x)
+    return logits, {**found, 'features': features}
 
 
 def build(config, channels: int) -> nn.Module:
@@ -173,4 +177,5 @@ def build(config, channels: int) -> nn.Module:
         f'config.disc.layers = {config.layers}: ugatit takes 4 or more, for its local discriminator has 2 fewer'
       )
     return Discriminators(config.layers, config.width)
+  check_side_outputs(config.side_outputs, 0)
   return Generator(channels, config.blocks, config.width, config.light)
