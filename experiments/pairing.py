@@ -1,7 +1,7 @@
 """How many wrong pairs does pix2pix bear before CycleGAN, which needs no pairs, is the better choice?
 
 From a map of elevations to a shaded relief, 64 px. A share of the training pairs is given another tile's target, at
-random but the same all through a run: 0, 10, 30 and 100%. CycleGAN draws its two images independently, so a wrong
+random but the same all through a run: 0, 10, 30, 60 and 100%. CycleGAN draws its two images independently, so a wrong
 pair means nothing to it; it learns from the same tiles. Both have the same generator (CycleGAN has two of them) and
 as many steps, of half the batch in CycleGAN: a step of it costs about three times as much all the same. The pairs of
 validation and test are right.

@@ -9,7 +9,7 @@ sweep() yields (name, fields of the config to set), the baseline first. FIELDS a
 
 Only what is not yet done is run, so a sweep may be stopped (Ctrl-C or SIGTERM) and started again at will. A run that
 fails is named at the end, with the last line of its log; the others go on. Each run has a processor core to
-itself and one thread: so results do not depend on --jobs, and on one machine they are the same to the last digit.
+itself (on Linux): so results do not depend on --jobs, and on one machine's CPU they are the same to the last digit.
 
 WORKDIR gets VARIANT/seedN/, which is an ordinary run; table.md, .csv and .tex; times.csv, the only numbers that
 differ when a sweep is repeated; plots/ and sweep.html. Plots need matplotlib: pip install -e '.[experiments]'.

@@ -3,6 +3,7 @@
 What XLA compiles is kept in .cache/, for the tests that compile the same again and for the next time.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -27,6 +28,9 @@ import pytest
 
 from configs import common
 from i2i_jax.data import images
+from i2i_jax.models import conv
+
+PLAIN = {f'test_{name}' for name in ('attention', 'cyclegan', 'multiscale', 'pix2pixhd', 'regularisers', 'ugatit')}
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
@@ -36,6 +40,15 @@ def single_precision():
   """A run in float64 switches it on for the whole process: switch it off again."""
   yield
   jax.config.update('jax_enable_x64', False)
+
+
+@pytest.fixture(autouse=True)
+def plain_convolutions(request):
+  """In the files that are about methods, whole training steps have XLA's own convolutions, which compile in less than
+  half the time. tests/test_conv.py trains with ours and with those, to the same losses.
+  """
+  with conv.plain() if request.path.stem in PLAIN else contextlib.nullcontext():
+    yield
 
 
 @pytest.fixture
