@@ -387,6 +387,7 @@ def test_cams_classifiers_learn_to_tell_source_from_target(small):
   assert 'loss/cam' not in jax.eval_shape(methods.get(small).train_step, state, batch, jax.random.key(0))[1]
 
 
+@pytest.mark.slow
 def test_a_run_with_attention_resumes_and_shows_its_maps(small, tmp_path):
   with small.unlocked():
     small.update({'steps': 4, 'checkpoint_every': 2, 'eval_every': 2, 'samples': 2, 'batch_size': 8})

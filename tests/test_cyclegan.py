@@ -214,6 +214,7 @@ def test_training_resumes_bit_for_bit_with_its_pool(tiny_cycle, tmp_path):
   assert logged(tmp_path / 'straight') == logged(tmp_path / 'twice')
 
 
+@pytest.mark.slow
 def test_one_and_two_devices_agree(tiny_cycle, tmp_path):
   with tiny_cycle.unlocked():
     tiny_cycle.update({'steps': 6, 'batch_size': 2, 'precision': 'float64', 'eval_every': 100, 'samples': 0})

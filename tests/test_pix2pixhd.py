@@ -123,6 +123,7 @@ def test_a_frozen_part_waits_and_then_begins_as_adam_begins():
       np.testing.assert_allclose(updates['coarse']['w'], -0.1 / 3 * np.sign(grad['coarse']['w']), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_local_enhancers_start_from_a_trained_global_net_and_learn_first(tiny_hd, tmp_path):
   """The coarse run's net and discriminators are taken over; the global net stays for freeze_global_steps."""
   tiny_hd.update({'steps': 2, 'eval_every': 2, 'checkpoint_every': 1, 'samples': 0, 'keep': 9})

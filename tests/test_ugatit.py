@@ -188,15 +188,24 @@ def test_the_fields_of_any_method_are_its_too(tiny_ugatit):
     methods.get(tiny_ugatit)
 
 
-def test_rho_stays_in_its_range_in_any_method(tiny_ugatit):
-  """The nets of U-GAT-IT on pairs, with features of its discriminators to be matched."""
+def test_rho_stays_in_its_range_in_any_method():
+  """An update of any net that has one: here both its numbers would leave [0, 1]."""
+  params = {'gen': {'norm': {'rho': jnp.asarray([0.05, 0.95]), 'scale': jnp.asarray([0.05, 0.95])}}}
+  tx = optax.sgd(0.1)
+  state = methods.State(jnp.zeros((), int), params, {'gen': tx.init(params['gen'])}, {})
+  grads = {'norm': {'rho': jnp.asarray([1.0, -1.0]), 'scale': jnp.asarray([1.0, -1.0])}}
+  after = methods.apply_grads(state, {'gen': tx}, 'gen', grads).params['gen']['norm']
+  np.testing.assert_allclose(after['rho'], [0, 1])
+  np.testing.assert_allclose(after['scale'], [-0.05, 1.05], rtol=1e-5)
+
+
+def test_its_nets_learn_from_pairs_too(tiny_ugatit):
+  """With the features of its discriminators matched, on two scales."""
   tiny_ugatit.update({'method': 'pix2pix'})
-  tiny_ugatit.data.paired = True
+  tiny_ugatit.data.update({'paired': True, 'crop_size': (32, 32)})
+  tiny_ugatit.disc.scales = 2
   tiny_ugatit.loss.feature_matching = 10.0
-  tiny_ugatit.optim.lr = 0.1
   method, batch = methods.get(tiny_ugatit), batch_of(tiny_ugatit)
-  state = jax.jit(method.init)(jax.random.key(0), batch)
-  state, metrics = jax.jit(method.train_step)(state, batch, jax.random.key(1))
-  rhos = [x for path, x in jax.tree_util.tree_leaves_with_path(state.params['gen']) if path[-1].key == 'rho']
-  assert rhos and all(rho.min() >= 0 and rho.max() <= 1 for rho in rhos)
-  assert metrics['loss/feature_matching'] > 0
+  state = jax.eval_shape(method.init, jax.random.key(0), batch)
+  _, metrics = jax.eval_shape(method.train_step, state, batch, jax.random.key(1))
+  assert 'loss/feature_matching' in metrics
