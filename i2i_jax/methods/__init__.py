@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from i2i_jax import compiling, optim
+from i2i_jax import compiling, memory, optim
 from i2i_jax.config import BadInput, choice
 from i2i_jax.models import conv
 from i2i_jax.models.remat import rematerialised
@@ -149,7 +149,9 @@ def start(method: Method, rng, batch, sharding=None) -> State:
     return compiling.jit_once(lambda rng, batch: pick(method.init(rng, batch)), out_shardings=sharding)(rng, batch)
 
   params = jax.block_until_ready(part(lambda state: state.params))
-  return part(lambda state: state.replace(params={})).replace(params=params)
+  state = jax.block_until_ready(part(lambda state: state.replace(params={})))
+  memory.give_back()
+  return state.replace(params=params)
 
 
 def with_extra(state: State, **changes) -> State:
