@@ -13,6 +13,7 @@ from i2i_jax.models.layers import convolve
 from i2i_jax.workdir import read_notes
 
 EXPERIMENTS = Path(__file__).parent.parent / 'experiments'
+MATCHED = ('attention', 'multiscale')  # half a minute each, to find the widths
 SWEEPS = sorted(file for file in EXPERIMENTS.glob('[!_]*.py') if 'def sweep' in file.read_text())
 
 
@@ -115,7 +116,9 @@ def test_what_can_not_be_matched_is_refused(tiny):
     cost.generator(tiny)
 
 
-@pytest.mark.parametrize('file', SWEEPS, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+  'file', [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in MATCHED else ()) for p in SWEEPS]
+)
 def test_the_experiments_build_and_compare_at_equal_cost(file, tmp_path, monkeypatch):
   experiment = sweep.read_experiment(file)
   monkeypatch.chdir(EXPERIMENTS.parent)

@@ -101,7 +101,7 @@ def test_what_is_kept_and_what_losses_are_computed_in_is_float32(method):
     assert leaf.dtype in (jnp.float32, jnp.int32), leaf
 
 
-@pytest.mark.parametrize('method', ['pix2pix', 'cyclegan'])
+@pytest.mark.parametrize('method', ['pix2pix', pytest.param('cyclegan', marks=pytest.mark.slow)])
 def test_bfloat16_trains_as_float32_does(method):
   """Ten steps: the losses deviate by the rounding of 8 bits, which a GAN's steps let grow a little."""
   changes = {'gen.dropout': 0.0}
