@@ -155,24 +155,26 @@ def check_folder(workdir: Path, path: Path, experiment: Experiment) -> dict:
   return mark
 
 
-def check_data(configs: dict[str, tuple[object, float]], runs: list[Run]):
+def check_data(runs: list[Run]):
   """Raises BadInput where images cannot be scored, or are not those that an earlier run was scored on.
 
   Data that are made from a package are made here, once, and not by several runs at a time.
   """
-  found = {}
-  for name, (config, _) in configs.items():
-    sources = {split: data.get(config, split) for split in data.SPLITS}
-    for split in ('val', 'test'):
-      if not sources[split].paired:
-        raise BadInput(f'{name}: its {split} images have no partners to be scored against')
-    found[name] = {split: source.fingerprint for split, source in sources.items()}
-    if found[name]['val'] == found[name]['test']:
-      raise BadInput(
-        f'{name}: validation and test are the same images, so checkpoints would be chosen on test; add a val/ folder'
-      )
+  known = {}
   for run in runs:
-    if (done := result_of(run)) and (changed := differences(done['fingerprints'], found[run.variant], 'data')):
+    key = str(run.config.data), run.config.seed  # which pairs are wrong is a matter of the seed
+    if key not in known:
+      sources = {split: data.get(run.config, split) for split in data.SPLITS}
+      for split in ('val', 'test'):
+        if not sources[split].paired:
+          raise BadInput(f'{run.variant}: its {split} images have no partners to be scored against')
+      known[key] = {split: source.fingerprint for split, source in sources.items()}
+    if known[key]['val'] == known[key]['test']:
+      raise BadInput(
+        f'{run.variant}: validation and test are the same images, so checkpoints would be chosen on test; add a val/ '
+        'folder'
+      )
+    if (done := result_of(run)) and (changed := differences(done['fingerprints'], known[key], 'data')):
       raise BadInput(f'{run.folder} is of other images ({"; ".join(changed)}); name another --workdir')
 
 
@@ -327,7 +329,7 @@ def main() -> int:
   mark = check_folder(args.workdir, args.experiment, experiment)
   configs = variant_configs(experiment, given, args.workdir / WIDTHS)
   runs = plan(configs, args.workdir, args.seeds)
-  check_data(configs, runs)
+  check_data(runs)
   command = shlex.join(['python', '-m', 'i2i_jax.sweep', *sys.argv[1:]])
   with folder.lock(args.workdir):
     folder.write_json(args.workdir / MARK, mark)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from i2i_jax import checkpoint, cli, evaluate, plots, stats, sweep, sweep_report, sweep_run, table, train
+from i2i_jax import checkpoint, cli, data, evaluate, plots, stats, sweep, sweep_report, sweep_run, table, train
 from i2i_jax.config import BadInput, RunFault, override, to_dict
 from i2i_jax.data import images
 from i2i_jax.workdir import write_json
@@ -215,6 +215,17 @@ def test_runs_of_other_images_are_not_mixed_in(experiment, tmp_path, monkeypatch
   assert command(monkeypatch, experiment, tmp_path / 'w', '--seeds=1') == 0
   with pytest.raises(BadInput, match=r'narrow/seed0 is of other images \(data.test: of before -> fake-test'):
     command(monkeypatch, experiment, tmp_path / 'w', '--seeds=2')
+
+
+def test_a_done_sweep_of_wrong_pairs_is_taken_up_again(experiment, tmp_path):
+  """Which of its pairs are wrong depends on the seed, and so does the fingerprint of the data."""
+  experiment.write_text(EXPERIMENT.replace("'wide', {", "'wide', {'data.wrong_pairs': 0.5, "))
+  runs = runs_of(experiment, tmp_path / 'w', seeds=2)
+  for run in runs:
+    run.folder.mkdir(parents=True)
+    found = {split: data.get(run.config, split).fingerprint for split in data.SPLITS}
+    write_json(run.folder / 'result.json', {'fingerprints': found})
+  sweep.check_data(runs)
 
 
 def test_checkpoints_are_not_chosen_on_test(experiment, tmp_path, monkeypatch, picture_folder):
