@@ -34,7 +34,7 @@ def task(row: speed_rows.Row, variant: str):
     compiled = compiling.jit(method.translate).lower(shapes, batch['a'], key).compile()
   seconds = time.perf_counter() - began
   memory.give_back()
-  state, out = methods.start(method, key, batch, shardings.replicated), None
+  state, out = methods.start(method, config, key, batch, shardings.replicated), None
 
   def step():
     nonlocal state, out

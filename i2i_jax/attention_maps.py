@@ -16,7 +16,7 @@ import numpy as np
 from i2i_jax import checkpoint, cli, compiling, data, mesh
 from i2i_jax.config import BadInput
 from i2i_jax.data import images
-from i2i_jax.methods import Method, translate_each
+from i2i_jax.methods import Method, translate_each, translating
 
 # From least to most: near black, blue, green, yellow.
 COLOURS = np.array([[13, 8, 60], [33, 70, 160], [30, 160, 120], [250, 230, 40]])
@@ -39,7 +39,7 @@ def viewer(method: Method, config, direction: str = 'ab') -> Callable | None:
     return translate_each(net, params, stats, x, rng, config, want)
 
   def view(state, x):
-    params = pick(state.extra['ema'] if config.ema else state.params['gen'])
+    params = pick(translating(state, config))
     stats = pick(state.extra['batch_stats']['gen'])
     outputs, maps = jax.device_get(run(params, stats, x, jax.random.key(config.seed)))
     return np.float32(outputs), {stage: np.float32(m) for stage, m in maps.items()}

@@ -179,9 +179,8 @@ def start_from(state: methods.State, run: Run, where: str) -> methods.State:
   old = run.state.extra['batch_stats']
   stats = {net: adopted(state.extra['batch_stats'][net], old[net], net) for net in nets if old[net]}
   extra = {**state.extra, 'batch_stats': {**state.extra['batch_stats'], **stats}}
-  if 'ema' in extra:
-    extra['ema'] = jax.tree.map(jnp.copy, params['gen'])
-  return state.replace(params={**state.params, **params}, extra=extra)
+  state = state.replace(params={**state.params, **params}, extra=extra)
+  return methods.with_average(state) if 'ema' in extra else state
 
 
 def check_direction(run: Run, direction: str):

@@ -12,7 +12,7 @@ makes it so.
 
 from pathlib import Path
 
-from i2i_jax import checkpoint, cli, mesh, torch_weights
+from i2i_jax import checkpoint, cli, mesh, methods, torch_weights
 from i2i_jax.config import BadInput
 
 
@@ -21,7 +21,7 @@ def variables_of(run: checkpoint.Run, net: str, direction: str) -> dict:
   if net not in run.state.params:
     raise BadInput(f'--net={net}: this run has none')
   checkpoint.check_direction(run, direction)
-  params = run.state.extra['ema'] if net == 'gen' and run.config.ema else run.state.params[net]
+  params = methods.translating(run.state, run.config) if net == 'gen' else run.state.params[net]
   stats = run.state.extra['batch_stats'][net]
   if len(run.method.directions) > 1:
     key = direction if net == 'gen' else direction[1]  # what goes to B is judged by B's discriminator

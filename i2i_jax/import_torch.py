@@ -116,7 +116,7 @@ def import_weights(
 
   # The rest of a state at step 0: the optimizers'.
   batch = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), checkpoint.example_batch(config))
-  state = methods.start(method, jax.random.key(config.seed), batch)
+  state = methods.start(method, config, jax.random.key(config.seed), batch)
   nets = jax.tree.map(jnp.float32, nets)
   state = state.replace(
     params={key: v['params'] for key, v in nets.items()},

@@ -143,15 +143,12 @@ def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> di
 def check_folder(workdir: Path, path: Path, experiment: Experiment) -> dict:
   """Raises BadInput unless `workdir` is new, empty, or holds this experiment's sweep; returns what marks it so."""
   mark, file = {'experiment': path.name, 'metric': experiment.metric}, workdir / MARK
-  if file.exists() and (changed := differences(read_json(file), mark, MARK)):
+  if not file.exists():
+    folder.check_empty(workdir, 'sweep', (WIDTHS,))
+  elif changed := differences(read_json(file), mark, MARK):
     raise BadInput(
       f"--workdir: {workdir} holds another experiment's sweep ({'; '.join(changed)}); name another folder"
     )
-  if workdir.exists() and not file.exists():
-    if not workdir.is_dir():
-      raise BadInput(f'--workdir: {workdir} is a file')
-    if foreign := sorted(p.name for p in workdir.iterdir() if not p.name.startswith('.') and p.name != WIDTHS):
-      raise BadInput(f'--workdir: {workdir} is not empty and no sweep of ours (it holds {foreign[0]}); name another')
   return mark
 
 

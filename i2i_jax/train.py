@@ -95,7 +95,7 @@ def train(
   memory.give_back()  # before there is a state: a process needs the room for compiling or for the state, not for both
   if not done:
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-    state = methods.start(method, init_key, zeros, shardings.replicated)
+    state = methods.start(method, config, init_key, zeros, shardings.replicated)
     if init_from:
       state = checkpoint.start_from(state, checkpoint.load(init_from, shardings), f'--init_from {init_from}')
 
@@ -111,7 +111,7 @@ def train(
           f'{workdir}: the training data have changed since step {start}; to go on, give back the old data, or name '
           'another --workdir'
         )
-      state = checkpoint.restore_state(checkpoints, start, checkpoint.placed(shapes, shardings.replicated))
+      state = checkpoint.restore_state(checkpoints, start, placed[0])
       iterator.set_state(meta['data'])
       key = jax.device_put(jax.random.wrap_key_data(np.array(meta['rng'], np.uint32)), shardings.replicated)
       print(f'going on in {workdir} at step {start} of {config.steps}')

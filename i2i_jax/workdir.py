@@ -19,16 +19,10 @@ MAY_CHANGE = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'keep', 'k
 
 def check(workdir: Path, config):
   """Raises BadInput unless `workdir` is new, empty, or holds a run of the same config."""
-  if not workdir.exists():
-    return
-  if not workdir.is_dir():
-    raise BadInput(f'--workdir: {workdir} is a file')
   file = workdir / 'config.json'
   if not file.exists():
     # A run that was killed while it began has an empty folder of checkpoints and no config yet.
-    ours = {'checkpoints'} if not any((workdir / 'checkpoints').glob('*')) else set()
-    if foreign := sorted(p.name for p in workdir.iterdir() if not p.name.startswith('.') and p.name not in ours):
-      raise BadInput(f'--workdir: {workdir} is not empty and no run of ours (it holds {foreign[0]}); name another')
+    check_empty(workdir, 'run', () if any((workdir / 'checkpoints').glob('*')) else ('checkpoints',))
     return
   try:
     old = json.loads(file.read_text())
@@ -40,6 +34,16 @@ def check(workdir: Path, config):
       f"--workdir: {workdir} holds another config's run ({'; '.join(changed[:4])}); name another folder, or give "
       'the same config to go on with it'
     )
+
+
+def check_empty(workdir: Path, kind: str, ours=()):
+  """Raises BadInput where something else than `ours` is there, since nothing marks it as a `kind` of ours."""
+  if not workdir.exists():
+    return
+  if not workdir.is_dir():
+    raise BadInput(f'--workdir: {workdir} is a file')
+  if foreign := sorted(p.name for p in workdir.iterdir() if not p.name.startswith('.') and p.name not in ours):
+    raise BadInput(f'--workdir: {workdir} is not empty and no {kind} of ours (it holds {foreign[0]}); name another')
 
 
 @contextlib.contextmanager

@@ -143,17 +143,18 @@ MADVISE = 'always [madvise] never\n'
 
 
 @pytest.mark.parametrize(
-  ('environ', 'setting', 'expected'),
+  ('environ', 'setting', 'libc', 'expected'),
   [
-    ({}, MADVISE, True),
-    ({}, '[always] madvise never\n', False),
-    ({}, '', False),
-    ({'GLIBC_TUNABLES': 'x'}, MADVISE, False),
-    ({'MALLOC_ARENA_MAX': '1'}, MADVISE, False),
+    ({}, MADVISE, 'glibc', True),
+    ({}, MADVISE, '', False),
+    ({}, '[always] madvise never\n', 'glibc', False),
+    ({}, '', 'glibc', False),
+    ({'GLIBC_TUNABLES': 'x'}, MADVISE, 'glibc', False),
+    ({'MALLOC_ARENA_MAX': '1'}, MADVISE, 'glibc', False),
   ],
 )
-@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='needs glibc')
-def test_huge_pages_are_asked_for_where_that_helps(environ, setting, expected):
+def test_huge_pages_are_asked_for_where_that_helps(environ, setting, libc, expected, monkeypatch):
+  monkeypatch.setattr(platform, 'libc_ver', lambda: (libc, ''))
   assert memory.wanted(environ, setting) == expected
 
 

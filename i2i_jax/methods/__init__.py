@@ -115,10 +115,13 @@ def init_state(variables: dict[str, dict], txs: dict, dtype, config, extra: dict
   variables = jax.tree.map(lambda x: x.astype(dtype), variables)
   params = {key: v['params'] for key, v in variables.items()}
   extra = {'batch_stats': {key: v.get('batch_stats', {}) for key, v in variables.items()}, **(extra or {})}
-  if config.ema:
-    # A copy: the step donates its state, and no buffer can be donated twice.
-    extra['ema'] = jax.tree.map(jnp.copy, params['gen'])
-  return State(jnp.zeros((), jnp.int32), params, {key: txs[key].init(params[key]) for key in params}, extra)
+  state = State(jnp.zeros((), jnp.int32), params, {key: txs[key].init(params[key]) for key in params}, extra)
+  return with_average(state) if config.ema else state
+
+
+def with_average(state: State) -> State:
+  """The average of the generator's weights as it begins: a copy, for no buffer can be given to the step twice."""
+  return with_extra(state, ema=jax.tree.map(jnp.copy, state.params['gen']))
 
 
 def init_sides(rng, batch, gens: dict[str, nn.Module], disc: nn.Module) -> dict[str, dict]:
@@ -139,7 +142,7 @@ def init_sides(rng, batch, gens: dict[str, nn.Module], disc: nn.Module) -> dict[
   }
 
 
-def start(method: Method, rng, batch, sharding=None) -> State:
+def start(method: Method, config, rng, batch, sharding=None) -> State:
   """method.init, compiled, under `sharding`: the weights first, then the optimizers' zeros.
 
   As one program it would hold the room for both while the weights are drawn, which takes half as much again.
@@ -148,10 +151,13 @@ def start(method: Method, rng, batch, sharding=None) -> State:
   def part(pick):
     return compiling.jit_once(lambda rng, batch: pick(method.init(rng, batch)), out_shardings=sharding)(rng, batch)
 
+  def rest(state):
+    return state.replace(params={}, extra={name: x for name, x in state.extra.items() if name != 'ema'})
+
   params = jax.block_until_ready(part(lambda state: state.params))
-  state = jax.block_until_ready(part(lambda state: state.replace(params={})))
+  state = jax.block_until_ready(part(rest)).replace(params=params)
   memory.give_back()
-  return state.replace(params=params)
+  return with_average(state) if config.ema else state
 
 
 def with_extra(state: State, **changes) -> State:
@@ -161,6 +167,11 @@ def with_extra(state: State, **changes) -> State:
 def with_stats(state: State, net: str, stats) -> State:
   """The state with new running statistics of one net's norms."""
   return with_extra(state, batch_stats={**state.extra['batch_stats'], net: stats})
+
+
+def translating(state: State, config):
+  """The generator's weights that translate: their average, where config.ema keeps one."""
+  return state.extra['ema'] if config.ema else state.params['gen']
 
 
 def finish_step(state: State, config) -> State:

@@ -24,6 +24,7 @@ from i2i_jax.methods import (
   run_each,
   runner,
   translate_each,
+  translating,
   update,
   with_extra,
 )
@@ -174,7 +175,7 @@ def create(config, steps_per_epoch: int) -> Method:
 
   def translate(state, images, rng, direction='ab'):
     """fake_b of images a ('ab'), or fake_a of images b ('ba')."""
-    params = (state.extra['ema'] if config.ema else state.params['gen'])[direction]
+    params = translating(state, config)[direction]
     stats = state.extra['batch_stats']['gen'][direction]
     return translate_each(gens[direction], params, stats, images, rng, config)
 

@@ -22,6 +22,7 @@ from i2i_jax.methods import (
   init_state,
   runner,
   translate_each,
+  translating,
   update,
   with_stats,
 )
@@ -150,7 +151,7 @@ def create(config, steps_per_epoch: int) -> Method:
   def translate(state, images, rng, direction='ab'):
     """fake_b for images a."""
     del direction  # there is only one
-    params = state.extra['ema'] if config.ema else state.params['gen']
+    params = translating(state, config)
     return translate_each(gen, params, state.extra['batch_stats']['gen'], images, rng, config)
 
   return Method(init, train_step, translate, nets)

@@ -24,6 +24,7 @@ from i2i_jax.methods import (
   init_state,
   runner,
   translate_each,
+  translating,
   update,
   with_stats,
 )
@@ -130,7 +131,7 @@ def create(config, steps_per_epoch: int) -> Method:
 
   def translate(state, images, rng, direction='ab'):
     """fake_b of images a ('ab'), or fake_a of images b ('ba')."""
-    params = (state.extra['ema'] if config.ema else state.params['gen'])[direction]
+    params = translating(state, config)[direction]
     return translate_each(gen, params, {}, images, rng, config)
 
   return Method(init, train_step, translate, nets, directions=('ab', 'ba'))
