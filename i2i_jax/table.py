@@ -75,6 +75,11 @@ def as_csv(rows: list[dict]) -> str:
   return out.getvalue()
 
 
+def read(file) -> list[dict]:
+  """The rows that `as_csv` wrote into an open file: numbers, nan where there is none."""
+  return [{k: v if k == 'variant' else float(v or 'nan') for k, v in row.items()} for row in csv.DictReader(file)]
+
+
 def cells(rows: list[dict], metric: str) -> tuple[list[str], list[list[str]]]:
   """Heads and cells of the table that people read; `metric` comes first, and with its difference."""
   others = [name for name in metrics.NAMES if name != metric]

@@ -338,9 +338,14 @@ def test_the_table_is_of_means_deviations_and_paired_differences(tmp_path):
   # c lacks a seed: it is compared with the baseline's other two.
   expected = stats.interval(scores['c'] - scores['base'][:2])
   assert (rows[2]['psnr_diff'], rows[2]['psnr_low'], rows[2]['psnr_high']) == expected
-  read = list(csv.DictReader(io.StringIO(table.as_csv(rows))))
+  text = table.as_csv(rows)
+  read = list(csv.DictReader(io.StringIO(text)))
   assert float(read[2]['psnr_diff']) == expected.mean
   assert read[0]['psnr_diff'] == ''
+  for again, row in zip(table.read(io.StringIO(text)), rows, strict=True):
+    assert again.keys() == row.keys()
+    for name in row:
+      np.testing.assert_equal(again[name], row[name])
 
 
 def test_a_star_says_that_zero_is_out_of_the_interval(tmp_path):
