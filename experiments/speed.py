@@ -96,14 +96,13 @@ def measure(name: str, options, clock: Clock) -> dict | None:
       else:
         clock.say(f'{name}: {worker.name} left out: it computes on {worker.started["platform"]}')
         worker.close()
-  gpu = ours.started['platform'] == 'gpu'
-  size = 8192 if gpu else 2048
-  result['matmul_rate'] = max(w.ask('matmul', size=size)['rate'] for w in list(workers.values())[:2])
 
   turns = take_turns(name, workers, options, clock)
   for key, worker in workers.items():
     memory[key] = worker.ask('memory')
     result.setdefault('devices', {})[key] = worker.started['device']
+  size = 8192 if ours.started['platform'] == 'gpu' else 2048
+  result['matmul_rate'] = max(w.ask('matmul', size=size)['rate'] for w in list(workers.values())[:2])
   plain = next((w for k, w in workers.items() if 'compile' not in k and k != 'ours'), None)
   result['flops'] = plain and plain.ask('flops')['flops']
   for worker in workers.values():

@@ -53,6 +53,9 @@ def prepare():
   """What a command or a notebook does first: the libraries' logs are silenced, compiled programs are kept."""
   for noisy in ('absl', 'orbax', 'jax'):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
+  platforms = jax.config.jax_platforms
+  if platforms and 'cpu' not in platforms.split(','):
+    jax.config.update('jax_platforms', f'{platforms},cpu')  # cost.py counts there; the first one computes
   keep_compiled()
 
 

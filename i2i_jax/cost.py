@@ -9,6 +9,7 @@ that it was compiled for.
 """
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 
 from i2i_jax import checkpoint, compiling, methods
@@ -17,7 +18,10 @@ from i2i_jax.describe import parameter_count
 
 def flops(traced) -> float:
   """Floating-point operations of a traced function (`jax.jit(f).trace(...)`)."""
-  return float(traced.lower(lowering_platforms=('tpu',)).cost_analysis().get('flops', 0.0))
+  # Lowered anew as if a CPU had asked for it: an accelerator's own client counts nothing before it has compiled.
+  with jax.default_device(jax.local_devices(backend='cpu')[0]):
+    program = jax.jit(jax.extend.core.jaxpr_as_fun(traced.jaxpr)).trace(*traced.jaxpr.in_avals)
+    return float(program.lower(lowering_platforms=('tpu',)).cost_analysis().get('flops', 0.0))
 
 
 def generator(config, method: methods.Method | None = None) -> dict[str, float]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 
+from i2i_jax import __version__
 from i2i_jax.config import BadInput, differences, to_dict
 
 # What a resumed run may be given anew: how long it runs, and how often it writes.
@@ -109,7 +110,8 @@ def note_start(
       'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}, {os.cpu_count()} CPU cores',
       'versions': {
         'python': platform.python_version(),
-        **{name: version(name) for name in ('i2i_jax', 'jax', 'flax', 'optax', 'orbax-checkpoint')},
+        'i2i_jax': __version__,  # its own word: in a clone on the path, nothing is installed
+        **{name: version(name) for name in ('jax', 'flax', 'optax', 'orbax-checkpoint')},
       },
     },
   )

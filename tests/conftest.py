@@ -1,4 +1,5 @@
-"""Tests run on 8 virtual CPU devices, with JAX's silent broadcasting between ranks turned into an error.
+"""Tests run on 8 virtual CPU devices, where there is a GPU too (test_gpu.py is for that), with JAX's silent
+broadcasting between ranks turned into an error.
 
 What XLA compiles is kept in .cache/, for the tests that compile the same again and for the next time.
 """
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.cache' / 'jax')
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = ' '.join(
   [
     os.environ.get('XLA_FLAGS', ''),
@@ -68,8 +70,9 @@ def tiny():
 def command():
   """Runs `python -m i2i_jax.NAME ARGUMENTS` in its own process, from the repository's root, on one device."""
 
-  def run(*arguments, **kwargs):
+  def run(*arguments, platform='cpu', **kwargs):
     environment = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
+    environment |= {'JAX_PLATFORMS': platform, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}  # tests share a GPU
     return subprocess.run(
       [sys.executable, '-m', *map(str, arguments)],
       cwd=ROOT,
