@@ -4,10 +4,18 @@ import functools
 
 import jax
 
-# XLA's CPU backend hands products and convolutions to YNNPACK where it can, which costs a third of their rate in
-# these nets (one of its products uses one core); without it they go to Eigen. And it drops the barriers that keep
-# what config.remat computes twice apart, then merges equal computations: memory would stay what it was.
-CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': '', 'xla_disable_hlo_passes': 'cse_barrier_expander'}
+CPU_OPTIONS = {
+  # XLA hands products and convolutions to YNNPACK where it can, which costs a third of their rate in these nets (one
+  # of its products uses one core); without it they go to Eigen.
+  'xla_cpu_experimental_ynn_fusion_type': '',
+  # It drops the barriers that keep what config.remat computes twice apart, then merges equal computations: memory
+  # would stay what it was.
+  'xla_disable_hlo_passes': 'cse_barrier_expander',
+  # It copies all weights in each step, where it cannot see that they are read before they are written.
+  'xla_cpu_copy_insertion_use_region_analysis': True,
+  # It orders a step for operations side by side, and runs them one by one: CycleGAN's buffers are half as large again.
+  'xla_cpu_scheduler_type': 'CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED',
+}
 
 
 def jit(function, **arguments):

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from i2i_jax.models import winograd
+from i2i_jax.models.patches import positions, take
 
 SMALL = 256  # positions on the small side, batch included, up to which a copy of the taps is cheap
 FEW = 6  # channels that leave most of a matrix product's tile empty
@@ -181,7 +182,8 @@ def fast_input_gradient(y, kernel, *, stride, padding, size):
     else:
       part = kernel[row_taps[0] :: stride, col_taps[0] :: stride][::-1, ::-1].swapaxes(2, 3)
       out.append(fast_convolve(y, part, stride=1, padding=(row_pad, col_pad)))
-  return interleave(out, stride)[:, : size[0], : size[1]]
+  y = out[0] if stride == 1 else interleave(jnp.stack(out, 3).reshape(len(y), rows, cols, stride, stride, inputs))
+  return y[:, : size[0], : size[1]]
 
 
 def gather(spread, row_taps, row_pad, col_taps, col_pad):
@@ -210,14 +212,17 @@ def fast_kernel_gradient(x, y, *, stride, padding, size):
   if stride == 1:
     return lax_kernel_gradient(x, y, stride=stride, padding=padding, size=size)
 
-  x = zero_pad(x, padding)
-  kernel = jnp.zeros((*size, inputs, outputs), x.dtype)
-  for row, col in itertools.product(*(range(min(stride, n)) for n in size)):
-    taps = len(range(row, size[0], stride)), len(range(col, size[1], stride))
-    phase = window(x, row, col, (rows + taps[0] - 1, cols + taps[1] - 1), stride)
-    part = lax_kernel_gradient(phase, y, stride=1, padding=((0, 0), (0, 0)), size=taps)
-    kernel = kernel.at[row::stride, col::stride].set(part)
-  return kernel
+  x, parts = zero_pad(x, padding), []
+  most = [-(-n // stride) for n in size]  # taps of a phase
+  for phase in itertools.product(range(stride), repeat=2):
+    taps = tuple(len(range(first, n, stride)) for first, n in zip(phase, size, strict=True))
+    part = jnp.zeros((*taps, inputs, outputs), x.dtype)
+    if all(taps):
+      seen = window(x, *phase, (rows + taps[0] - 1, cols + taps[1] - 1), stride)
+      part = lax_kernel_gradient(seen, y, stride=1, padding=((0, 0), (0, 0)), size=taps)
+    parts.append(jnp.pad(part, ((0, most[0] - taps[0]), (0, most[1] - taps[1]), (0, 0), (0, 0))))
+  kernel = interleave(jnp.stack(parts, 2).reshape(1, *most, stride, stride, -1))
+  return kernel.reshape(*kernel.shape[1:3], inputs, outputs)[: size[0], : size[1]]
 
 
 def by_winograd(x, kernel_shape) -> bool:
@@ -238,9 +243,8 @@ def window(x, row: int, col: int, size: tuple[int, int], stride: int):
 
 def tap_columns(x, out_size, stride, padding, size):
   """[B, H, W, I] to [B H' W', h w I]: what a kernel of `size` sees at each of its positions."""
-  x = zero_pad(x, padding)
-  taps = [window(x, i, j, out_size, stride) for i, j in itertools.product(*map(range, size))]
-  return jnp.concatenate(taps, axis=-1).reshape(len(x) * math.prod(out_size), len(taps) * x.shape[-1])
+  at = positions(x.shape, size, stride, out_size, [before for before, _ in padding])
+  return take(x, at.T).reshape(at.shape[1], -1)
 
 
 def phases(taps: int, stride: int, padding: int, n_in: int, n_out: int):
@@ -255,27 +259,22 @@ def phases(taps: int, stride: int, padding: int, n_in: int, n_out: int):
   return out
 
 
-def interleave(parts, stride: int):
-  """stride * stride arrays [B, H, W, C], one a phase, to [B, stride H, stride W, C]."""
-  if stride == 1:
-    return parts[0]
-  batch, rows, cols, channels = parts[0].shape
-  y = jnp.stack(parts, axis=3).reshape(batch, rows, cols, stride, stride, channels)
-  return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * stride, cols * stride, channels)
+def interleave(parts):
+  """[B, H, W, s, s, C], the pixels of s x s blocks, to [B, s H, s W, C]."""
+  batch, rows, cols, stride, _, channels = parts.shape
+  return parts.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * stride, cols * stride, channels)
 
 
 def convolve_blocks(x, kernel, padding, out_size):
   """A convolution of stride BLOCK that puts out BLOCK x BLOCK pixels, stacked in channels, at each position."""
   height, width, inputs, outputs = kernel.shape
-  shifted = [
-    jnp.pad(kernel, ((i, BLOCK - 1 - i), (j, BLOCK - 1 - j), (0, 0), (0, 0)))
-    for i, j in itertools.product(range(BLOCK), repeat=2)
-  ]
-  stacked = jnp.stack(shifted, axis=3).reshape(height + BLOCK - 1, width + BLOCK - 1, inputs, BLOCK * BLOCK * outputs)
+  tall, wide = height + BLOCK - 1, width + BLOCK - 1
+  at = positions((1, height, width), (BLOCK, BLOCK), 1, (tall, wide), (BLOCK - 1, BLOCK - 1))[::-1]
+  stacked = take(kernel.reshape(1, height, width, -1), at.T).reshape(tall, wide, BLOCK * BLOCK, inputs, outputs)
+  stacked = stacked.swapaxes(2, 3).reshape(tall, wide, inputs, -1)
   fill = [(before, after + -n % BLOCK) for (before, after), n in zip(padding, out_size, strict=True)]
   y = lax_convolve(x, stacked, stride=BLOCK, padding=fill)
-  parts = jnp.split(y, BLOCK * BLOCK, axis=-1)
-  return interleave(parts, BLOCK)[:, : out_size[0], : out_size[1]]
+  return interleave(y.reshape(*y.shape[:3], BLOCK, BLOCK, outputs))[:, : out_size[0], : out_size[1]]
 
 
 def kernel_gradient_few_outputs(x, y, padding, size):

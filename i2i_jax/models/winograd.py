@@ -8,11 +8,11 @@ for each point, with sums over channels or over tiles. In float32 its error is f
 """
 
 import functools
-import itertools
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+
+from i2i_jax.models.patches import positions, take
 
 TILE = 6
 # Barabasz et al., Error Analysis and Improving the Accuracy of Winograd Convolution, TOMS 2020; the last is infinity.
@@ -37,20 +37,12 @@ def product(matrix, x):
   return (jnp.asarray(matrix, x.dtype) @ x.reshape(len(x), -1)).reshape(len(matrix), *x.shape[1:])
 
 
-def cut(x, size: int, step: int, counts):
-  """[B, H, W, C] to [size * size, tiles, C]: `counts` tiles of size x size pixels, each `step` on."""
-  rows, cols = (step * (n - 1) + 1 for n in counts)
-  pixels = itertools.product(range(size), repeat=2)
-  return jnp.stack([x[:, i : i + rows : step, j : j + cols : step].reshape(-1, x.shape[-1]) for i, j in pixels])
-
-
-def cut_input(x, padding, out_size, kernel: int):
-  """The input's tiles, and how many there are along each side."""
+def tiles_of(x, kernel: int, padding, out_size):
+  """The input's tiles [TILE * TILE, tiles, C], and how many there are along each side."""
   step = TILE - kernel + 1
   counts = [-(-n // step) for n in out_size]
-  ends = [count * step - n for count, n in zip(counts, out_size, strict=True)]
-  fill = [(before, after + end, 0) for (before, after), end in zip(padding, ends, strict=True)]
-  return cut(lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *fill, (0, 0, 0))), TILE, step, counts), counts
+  before = [before for before, _ in padding]
+  return take(x, positions(x.shape, (TILE, TILE), step, counts, before)), counts
 
 
 def convolve(x, kernel, padding, out_size):
@@ -58,7 +50,7 @@ def convolve(x, kernel, padding, out_size):
   size, _, inputs, outputs = kernel.shape
   step = TILE - size + 1
   of_kernel, of_output, of_input = transforms(size)
-  tiles, (rows, cols) = cut_input(x, padding, out_size, size)
+  tiles, (rows, cols) = tiles_of(x, size, padding, out_size)
   points = jnp.einsum(
     'pti,pio->pto', product(of_input, tiles), product(of_kernel, kernel.reshape(-1, inputs, outputs))
   )
@@ -71,8 +63,7 @@ def kernel_gradient(x, y, padding, size: int):
   """x [B, H, W, I] and y [B, H', W', O] to [size, size, I, O]: the transpose of `convolve` in the kernel."""
   step = TILE - size + 1
   of_kernel, of_output, of_input = transforms(size)
-  tiles, counts = cut_input(x, padding, y.shape[1:3], size)
-  fill = [(0, count * step - n, 0) for count, n in zip(counts, y.shape[1:3], strict=True)]
-  grads = cut(lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), *fill, (0, 0, 0))), step, step, counts)
+  tiles, counts = tiles_of(x, size, padding, y.shape[1:3])
+  grads = take(y, positions(y.shape, (step, step), step, counts, (0, 0)))
   points = jnp.einsum('pti,pto->pio', product(of_input, tiles), product(of_output, grads))
   return product(of_kernel.T, points).reshape(size, size, x.shape[-1], y.shape[-1])
