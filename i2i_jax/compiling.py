@@ -13,7 +13,7 @@ CPU_OPTIONS = {
   'xla_disable_hlo_passes': 'cse_barrier_expander',
   # It copies all weights in each step, where it cannot see that they are read before they are written.
   'xla_cpu_copy_insertion_use_region_analysis': True,
-  # It orders a step for operations side by side, and runs them one by one: CycleGAN's buffers are half as large again.
+  # It orders a step for operations side by side, then runs them in turn: CycleGAN's buffers take half as much again.
   'xla_cpu_scheduler_type': 'CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED',
 }
 

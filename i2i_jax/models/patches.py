@@ -1,7 +1,5 @@
 """Patches of images in one gather. A slice for each pixel of a patch would be a program each to compile, on a CPU."""
 
-import itertools
-
 import jax.numpy as jnp
 import numpy as np
 
@@ -16,19 +14,15 @@ def positions(shape, size, step: int, counts, before) -> np.ndarray:
   Returns:
     [pixels of a patch, patches of all images], row by row each.
   """
-  batch, *sides = shape[:3]
-  (rows, row_in), (cols, col_in) = (
-    (at := np.arange(size[i])[:, None] + step * np.arange(counts[i]) - before[i], (at >= 0) & (at < sides[i]))
-    for i in range(2)
+  batch, height, width = shape[:3]
+  rows, cols = (
+    np.arange(k)[:, None] + step * np.arange(n) - first for k, n, first in zip(size, counts, before, strict=True)
   )
-  images = np.arange(batch)[:, None, None] * sides[0] * sides[1]
-  outside = batch * sides[0] * sides[1]
-  return np.stack(
-    [
-      np.where(row_in[i][:, None] & col_in[j], images + rows[i][:, None] * sides[1] + cols[j], outside).reshape(-1)
-      for i, j in itertools.product(*map(range, size))
-    ]
-  ).astype(np.int32)
+  rows, cols = rows[:, None, None, :, None], cols[:, None, None, :]  # with images: [h, w, B, down, across]
+  images = np.arange(batch)[:, None, None]
+  inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+  at = np.where(inside, (images * height + rows) * width + cols, batch * height * width)
+  return at.reshape(size[0] * size[1], -1).astype(np.int32)
 
 
 def take(x, positions):
