@@ -221,7 +221,7 @@ def fast_kernel_gradient(x, y, *, stride, padding, size):
       seen = window(x, *phase, (rows + taps[0] - 1, cols + taps[1] - 1), stride)
       part = lax_kernel_gradient(seen, y, stride=1, padding=((0, 0), (0, 0)), size=taps)
     parts.append(jnp.pad(part, ((0, most[0] - taps[0]), (0, most[1] - taps[1]), (0, 0), (0, 0))))
-  kernel = interleave(jnp.stack(parts, 2).reshape(1, *most, stride, stride, -1))
+  kernel = interleave(jnp.stack(parts, 2).reshape(1, *most, stride, stride, inputs * outputs))
   return kernel.reshape(*kernel.shape[1:3], inputs, outputs)[: size[0], : size[1]]
 
 
@@ -243,8 +243,8 @@ def window(x, row: int, col: int, size: tuple[int, int], stride: int):
 
 def tap_columns(x, out_size, stride, padding, size):
   """[B, H, W, I] to [B H' W', h w I]: what a kernel of `size` sees at each of its positions."""
-  at = positions(x.shape, size, stride, out_size, [before for before, _ in padding])
-  return take(x, at.T).reshape(at.shape[1], -1)
+  at = positions(x.shape, size, stride, out_size, before=[first for first, _ in padding])
+  return take(x, at.T).reshape(at.shape[1], len(at) * x.shape[-1])
 
 
 def phases(taps: int, stride: int, padding: int, n_in: int, n_out: int):
@@ -269,9 +269,10 @@ def convolve_blocks(x, kernel, padding, out_size):
   """A convolution of stride BLOCK that puts out BLOCK x BLOCK pixels, stacked in channels, at each position."""
   height, width, inputs, outputs = kernel.shape
   tall, wide = height + BLOCK - 1, width + BLOCK - 1
-  at = positions((1, height, width), (BLOCK, BLOCK), 1, (tall, wide), (BLOCK - 1, BLOCK - 1))[::-1]
-  stacked = take(kernel.reshape(1, height, width, -1), at.T).reshape(tall, wide, BLOCK * BLOCK, inputs, outputs)
-  stacked = stacked.swapaxes(2, 3).reshape(tall, wide, inputs, -1)
+  at = positions((1, height, width), (BLOCK, BLOCK), 1, (tall, wide), before=(BLOCK - 1, BLOCK - 1))[::-1]
+  stacked = take(kernel.reshape(1, height, width, inputs * outputs), at.T)
+  stacked = stacked.reshape(tall, wide, BLOCK * BLOCK, inputs, outputs).swapaxes(2, 3)
+  stacked = stacked.reshape(tall, wide, inputs, BLOCK * BLOCK * outputs)
   fill = [(before, after + -n % BLOCK) for (before, after), n in zip(padding, out_size, strict=True)]
   y = lax_convolve(x, stacked, stride=BLOCK, padding=fill)
   return interleave(y.reshape(*y.shape[:3], BLOCK, BLOCK, outputs))[:, : out_size[0], : out_size[1]]

@@ -1,5 +1,7 @@
 """Patches of images in one gather. A slice for each pixel of a patch would be a program each to compile, on a CPU."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,4 +29,5 @@ def positions(shape, size, step: int, counts, before) -> np.ndarray:
 
 def take(x, positions):
   """The pixels [*positions.shape, C] of images [B, H, W, C], zeros outside of them."""
-  return jnp.take(x.reshape(-1, x.shape[-1]), positions, axis=0, mode='fill', fill_value=0)
+  pixels = x.reshape(math.prod(x.shape[:3]), x.shape[-1])
+  return jnp.take(pixels, positions, axis=0, mode='fill', fill_value=0)

@@ -41,8 +41,8 @@ def tiles_of(x, kernel: int, padding, out_size):
   """The input's tiles [TILE * TILE, tiles, C], and how many there are along each side."""
   step = TILE - kernel + 1
   counts = [-(-n // step) for n in out_size]
-  before = [before for before, _ in padding]
-  return take(x, positions(x.shape, (TILE, TILE), step, counts, before)), counts
+  at = positions(x.shape, (TILE, TILE), step, counts, before=[first for first, _ in padding])
+  return take(x, at), counts
 
 
 def convolve(x, kernel, padding, out_size):
@@ -64,6 +64,6 @@ def kernel_gradient(x, y, padding, size: int):
   step = TILE - size + 1
   of_kernel, of_output, of_input = transforms(size)
   tiles, counts = tiles_of(x, size, padding, y.shape[1:3])
-  grads = take(y, positions(y.shape, (step, step), step, counts, (0, 0)))
+  grads = take(y, positions(y.shape, (step, step), step, counts, before=(0, 0)))
   points = jnp.einsum('pti,pto->pio', product(of_input, tiles), product(of_output, grads))
   return product(of_kernel.T, points).reshape(size, size, x.shape[-1], y.shape[-1])
