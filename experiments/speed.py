@@ -84,7 +84,7 @@ def measure(name: str, options, clock: Clock) -> dict | None:
     if not ours:
       return None
     result = {'first_cold': ours.started, 'device': ours.started['device'], 'platform': ours.started['platform']}
-    memory = {'ours': ours.ask('memory')}
+    memory = {}
     if not options.quick and (warm := start('jax', name, 'warm', clock, Path(cache))):
       result['first_warm'], memory['ours_warm'] = warm.started, warm.ask('memory')
       warm.close()

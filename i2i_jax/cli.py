@@ -50,7 +50,7 @@ def keep_compiled():
 
 
 def prepare():
-  """What a command or a notebook does first: the libraries' logs are silenced, compiled programs are kept."""
+  """What a command or a notebook does first: logs of libraries are silenced, a CPU stands by, programs are kept."""
   for noisy in ('absl', 'orbax', 'jax'):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
   platforms = jax.config.jax_platforms

@@ -3,15 +3,14 @@
 import datetime
 import os
 import platform
-from importlib.metadata import version
 from pathlib import Path
 
 import jax
 
-from i2i_jax import __version__, plots, table
+from i2i_jax import plots, table
 from i2i_jax.config import read_json
 from i2i_jax.report import data_url, fill
-from i2i_jax.workdir import write_json, write_text
+from i2i_jax.workdir import versions, write_json, write_text
 
 
 def write(
@@ -63,8 +62,7 @@ def note(path: Path, command: str, seconds: float, done: int) -> dict:
     'seconds': round(old['seconds'] + seconds, 1),
     'runs': done,
     'machine': f'{platform.machine()}, {os.cpu_count()} cores, {jax.devices()[0].device_kind}',
-    'versions': {'python': platform.python_version(), 'i2i_jax': __version__}
-    | {name: version(name) for name in ('jax', 'flax')},
+    'versions': versions('jax', 'flax'),
   }
   write_json(path, about)
   return about

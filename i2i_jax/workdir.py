@@ -108,13 +108,18 @@ def note_start(
       'parameters': parameters,
       'cost': {**notes.get('cost', {}), **cost},
       'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}, {os.cpu_count()} CPU cores',
-      'versions': {
-        'python': platform.python_version(),
-        'i2i_jax': __version__,  # its own word: in a clone on the path, nothing is installed
-        **{name: version(name) for name in ('jax', 'flax', 'optax', 'orbax-checkpoint')},
-      },
+      'versions': versions('jax', 'flax', 'optax', 'orbax-checkpoint'),
     },
   )
+
+
+def versions(*packages: str) -> dict[str, str]:
+  """Of Python, of this package (by its own word: a clone on the path is not installed) and of `packages`."""
+  return {
+    'python': platform.python_version(),
+    'i2i_jax': __version__,
+    **{name: version(name) for name in packages},
+  }
 
 
 def note(workdir: Path, **notes):

@@ -182,8 +182,8 @@ def fast_input_gradient(y, kernel, *, stride, padding, size):
     else:
       part = kernel[row_taps[0] :: stride, col_taps[0] :: stride][::-1, ::-1].swapaxes(2, 3)
       out.append(fast_convolve(y, part, stride=1, padding=(row_pad, col_pad)))
-  y = out[0] if stride == 1 else interleave(jnp.stack(out, 3).reshape(len(y), rows, cols, stride, stride, inputs))
-  return y[:, : size[0], : size[1]]
+  x = interleave(jnp.stack(out, 3).reshape(len(y), rows, cols, stride, stride, inputs))
+  return x[:, : size[0], : size[1]]
 
 
 def gather(spread, row_taps, row_pad, col_taps, col_pad):
