@@ -108,7 +108,7 @@ def get_config() -> ConfigDict:
         'b1': 0.5,
         'b2': 0.999,
         'weight_decay': 0.0,  # ugatit: of L2, as a part of the gradient
-        'schedule': 'linear',  # linear, cosine, step or constant
+        'schedule': 'linear',  # linear, pix2pixhd, cosine, step or constant
         'decay_from': 0.5,  # share of the steps before the rate falls
         'per_epoch': True,  # the rate changes between epochs only
         'gen_every': 1,  # steps between two updates of the generators: 2 with disc_every 1 is G:D 1:2

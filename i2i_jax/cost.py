@@ -1,16 +1,22 @@
-"""What a config costs, from XLA's own analysis: parameters, floating-point operations, memory.
+"""What a config costs: parameters, floating-point operations, memory.
 
-Operations are counted on the program as it is lowered for an accelerator, before anything is optimised or compiled:
-there each convolution stands in its plain form. So a number depends on the nets alone: not on the form that a CPU
-computes a convolution in, and not on the machine. A multiplication and an addition are two operations.
+Operations are those of convolutions and matrix products, two (a multiplication and an addition) for each product:
+what papers, fvcore and PyTorch's FlopCounterMode report. They are counted on the traced program with each convolution
+in its plain form, so a number depends on the nets alone: not on the machine, nor on the form that a CPU computes a
+convolution in. Conventions: products with padded zeros count, those with the zeros between the pixels of a
+transposed convolution's input do not; norms, activations, biases and losses count nothing; a loop counts as often
+as it runs; of a branch that is chosen while running the dearest counts; what no result needs does not count.
 
 Memory is what the compiled update needs beside its arguments (activations, gradients, work space), of the device
 that it was compiled for.
 """
 
+import math
+
 import jax
-import jax.extend
+import jax.extend.core as jex
 import jax.numpy as jnp
+from jax.interpreters import partial_eval
 
 from i2i_jax import checkpoint, compiling, methods
 from i2i_jax.describe import parameter_count
@@ -18,10 +24,43 @@ from i2i_jax.describe import parameter_count
 
 def flops(traced) -> float:
   """Floating-point operations of a traced function (`jax.jit(f).trace(...)`)."""
-  # Lowered anew as if a CPU had asked for it: an accelerator's own client counts nothing before it has compiled.
-  with jax.default_device(jax.local_devices(backend='cpu')[0]):
-    program = jax.jit(jax.extend.core.jaxpr_as_fun(traced.jaxpr)).trace(*traced.jaxpr.in_avals)
-    return float(program.lower(lowering_platforms=('tpu',)).cost_analysis().get('flops', 0.0))
+  program = traced.jaxpr.jaxpr
+  needed, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))
+  return 2.0 * products(needed)
+
+
+def products(program: jex.Jaxpr) -> float:
+  """Multiplications of a program's convolutions and matrix products; nan where a loop's length is not known."""
+  total = 0.0
+  for equation in program.eqns:
+    name, parameters = equation.primitive.name, equation.params
+    inner = [products(part) for part in jex.jaxprs_in_params(parameters)]
+    if name == 'conv_general_dilated':
+      total += of_convolution(equation)
+    elif name == 'dot_general':
+      (contracted, _), _ = parameters['dimension_numbers']
+      total += equation.outvars[0].aval.size * math.prod(equation.invars[0].aval.shape[i] for i in contracted)
+    elif name == 'scan':
+      total += parameters['length'] * sum(inner)
+    elif name == 'while':
+      total += math.nan if any(inner) else 0.0
+    elif name == 'cond':
+      platforms = parameters.get('branches_platforms')  # of jax.lax.platform_dependent: None for all others
+      total += inner[platforms.index(None)] if platforms else max(inner)
+    else:
+      total += sum(inner)
+  return total
+
+
+def of_convolution(equation: jex.JaxprEqn) -> int:
+  """Products of one conv_general_dilated: every tap at every position, where the image is dilated of its own pixels."""
+  numbers = equation.params['dimension_numbers']
+  image, kernel, out = (v.aval.shape for v in (*equation.invars, *equation.outvars))
+  batch, outputs = (out[axis] for axis in numbers.out_spec[:2])
+  _, inputs, *taps = (kernel[axis] for axis in numbers.rhs_spec)
+  spatial = zip(numbers.lhs_spec[2:], numbers.out_spec[2:], equation.params['lhs_dilation'], strict=True)
+  positions = (out[o] if dilation == 1 else image[i] for i, o, dilation in spatial)
+  return batch * outputs * inputs * math.prod(taps) * math.prod(positions)
 
 
 def generator(config, method: methods.Method | None = None) -> dict[str, float]:

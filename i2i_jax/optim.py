@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from i2i_jax.config import BadInput, choice
 
-SCHEDULES = ('linear', 'cosine', 'step', 'constant')
+SCHEDULES = ('linear', 'pix2pixhd', 'cosine', 'step', 'constant')
 
 
 def schedule(config, steps: int, epoch: int):
@@ -18,6 +18,8 @@ def schedule(config, steps: int, epoch: int):
   linear: constant up to `decay_from` (a share of all steps), then linear to zero: the reference's
     `1 - max(0, e + 1 - N) / (D + 1)` for N constant and D decaying epochs (get_scheduler in models/networks.py
     of pytorch-CycleGAN-and-pix2pix).
+  pix2pixhd: the same but for `1 - max(0, e - N) / D`, pix2pixHD's: the first decaying epoch has the full rate, the
+    last a D-th of it (update_learning_rate in models/pix2pixHD_model.py of NVIDIA/pix2pixHD).
   cosine: constant, then half a cosine to zero. step: constant, then a tenth of it at the beginning of each
     third of the rest.
 
@@ -32,9 +34,12 @@ def schedule(config, steps: int, epoch: int):
   decaying = max(total - constant, 1)
 
   def rate(step):
-    done = step // unit - constant  # units since the decay's start
+    # Units since the decay's start; float64 where that is on, while integers divided give float32 there too.
+    done = jnp.asarray(step // unit - constant, jnp.result_type(float))
     if kind == 'linear':
       factor = 1 - jnp.maximum(0, done + 1) / (decaying + 1)
+    elif kind == 'pix2pixhd':
+      factor = 1 - jnp.maximum(0, done) / decaying
     elif kind == 'cosine':
       factor = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(done / decaying, 0, 1)))
     elif kind == 'step':
@@ -87,7 +92,8 @@ def select(condition, new, old):
 def freeze(tx: optax.GradientTransformation, part: str, steps: int) -> optax.GradientTransformation:
   """`tx`, but what is under a key `part` of the nested weights stays as it is for the first `steps` updates.
 
-  The part has an optimizer of its own, which begins when it is freed.
+  When the part is freed, the optimizer of all weights begins anew: update_fixed_params in models/pix2pixHD_model.py
+  of NVIDIA/pix2pixHD makes a new Adam then. What the learning rate counts goes on.
   """
 
   def split(tree):
@@ -104,8 +110,9 @@ def freeze(tx: optax.GradientTransformation, part: str, steps: int) -> optax.Gra
   def update(grads, state, params=None):
     grads, params = split(grads), split(params)
     updates, new = {}, {'count': state['count'] + 1}
-    for name in grads:
-      updates[name], new[name] = tx.update(grads[name], state[name], params[name])
+    begun = select(state['count'] != steps, state['free'], tx.init(params['free']))
+    for name, old in (('frozen', state['frozen']), ('free', begun)):
+      updates[name], new[name] = tx.update(grads[name], old, params[name])
     freed = state['count'] >= steps
     new['frozen'] = select(freed, new['frozen'], state['frozen'])
     updates['frozen'] = jax.tree.map(lambda u: jnp.where(freed, u, jnp.zeros_like(u)), updates['frozen'])

@@ -27,14 +27,14 @@ def test_operations_do_not_depend_on_the_form_that_a_cpu_computes():
     return x @ y
 
   def many(x, y):
-    return sum(x[:, i : i + 1] * y[i : i + 1] for i in range(x.shape[1])) + (x @ y)
+    return (x @ y) + (y @ x)
 
   def chosen(x, y):
     return lax.platform_dependent(x, y, cpu=many, default=plain)
 
   x = jax.ShapeDtypeStruct((8, 8), jnp.float32)
   assert cost.flops(jax.jit(chosen).trace(x, x)) == cost.flops(jax.jit(plain).trace(x, x)) == 2 * 8**3
-  assert cost.flops(jax.jit(many).trace(x, x)) > 2 * 8**3
+  assert cost.flops(jax.jit(many).trace(x, x)) == 4 * 8**3
 
 
 def test_costs_of_a_config_grow_with_what_they_are_of(tiny):

@@ -105,7 +105,7 @@ def test_a_step_is_the_references(tiny_hd):
   assert np.mean(np.abs(flat(stepped.params['disc']) - flat(new_disc)) > 1e-6) < 0.02
 
 
-def test_a_frozen_part_waits_and_then_begins_as_adam_begins():
+def test_when_a_frozen_part_is_freed_adam_begins_anew_for_all_weights():
   rng = np.random.default_rng(0)
   params = {'coarse': {'w': np.float32(rng.normal(size=3))}, 'head': {'w': np.float32(rng.normal(size=2))}}
   grads = [jax.tree.map(lambda x: np.float32(rng.normal(size=x.shape)), params) for _ in range(4)]
@@ -114,6 +114,9 @@ def test_a_frozen_part_waits_and_then_begins_as_adam_begins():
   state, plain = tx.init(params), adam.init(params['head'])
   for i, grad in enumerate(grads):
     updates, state = tx.update(grad, state, params)
+    if i == 2:  # a new Adam, at the rate that the run has reached
+      count = optax.ScaleByScheduleState(plain[1].count)
+      plain = (adam.init(params['head'])[0], count)
     expected, plain = adam.update(grad['head'], plain)
     np.testing.assert_allclose(updates['head']['w'], expected['w'], rtol=1e-6)
     # A fresh Adam's first step is its rate along the gradient's sign, whenever it comes; the rate is the step's.

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from i2i_jax.config import BadInput, choice
-from i2i_jax.models.layers import Conv, per_channel, spectral_normalise
+from i2i_jax.models.layers import Conv, Norm, per_channel, spectral_normalise
 from i2i_jax.precision import storage
 
 SMALLEST = 8  # channels of a bottleneck: fewer ReLUs may all be dead from the start
@@ -52,12 +52,10 @@ class SAGAN(nn.Module):
 
     query, key = project('query', x, narrow), pool(project('key', x, narrow))
     value = pool(project('value', x, half))
-    # dot_product_attention wants one width of all three: zeros add nothing to a query's and a key's product.
     q, k, v = (y.reshape(batch, -1, 1, y.shape[-1]) for y in (query, key, value))
-    q, k = (jnp.pad(y, ((0, 0), (0, 0), (0, 0), (0, half - narrow))) for y in (q, k))
-    y = jax.nn.dot_product_attention(q, k, v, scale=1.0).reshape(batch, height, width, half)
+    y, seen = softmax_attention(q, k, v, scale=1.0)
+    y, seen = y.reshape(batch, height, width, half), seen.reshape(key.shape[:3])
     gamma = self.param('gamma', nn.initializers.zeros, (), jnp.float32)
-    seen = received(q, k, 1.0).reshape(key.shape[:3])
     if pooled:
       seen = seen.repeat(2, 1).repeat(2, 2)[:, :height, :width]
     return x + gamma.astype(x.dtype) * project('output', y, channels), {'map': seen}
@@ -70,10 +68,11 @@ class SE(nn.Module):
   """
 
   reduction: int = 16
+  smallest: int = SMALLEST  # of the hidden channels; 1 is the paper's
 
   @nn.compact
   def __call__(self, x, **_):
-    hidden = nn.relu(linear('squeeze', x.mean((1, 2)), max(x.shape[-1] // self.reduction, SMALLEST)))
+    hidden = nn.relu(linear('squeeze', x.mean((1, 2)), max(x.shape[-1] // self.reduction, self.smallest)))
     return x * nn.sigmoid(linear('excite', hidden, x.shape[-1]))[:, None, None], {}
 
 
@@ -86,13 +85,15 @@ class CBAM(nn.Module):
 
   reduction: int = 16
   kernel: int = 7
+  smallest: int = SMALLEST  # of the hidden channels; 1 is the paper's
 
   @nn.compact
   def __call__(self, x, **_):
     if self.kernel % 2 == 0:
       raise BadInput(f'cbam(kernel={self.kernel}): a kernel of even size would shift the map; give an odd one')
     channels = x.shape[-1]
-    hidden = linear('squeeze', jnp.stack([x.mean((1, 2)), x.max((1, 2))]), max(channels // self.reduction, SMALLEST))
+    ends = jnp.stack([x.mean((1, 2)), x.max((1, 2))])
+    hidden = linear('squeeze', ends, max(channels // self.reduction, self.smallest))
     x = x * nn.sigmoid(linear('excite', nn.relu(hidden), channels).sum(0))[:, None, None]
     ends = jnp.stack([x.mean(-1), x.max(-1)], -1)
     seen = nn.sigmoid(
@@ -105,16 +106,23 @@ class Gate(nn.Module):
   """An additive gate on a skip: what the decoder has is asked what of the encoder's to let through.
 
   y = x * sigmoid(psi(relu(W x + V signal))). Oktay et al., Attention U-Net, MIDL 2018; there the signal is one stage
-  coarser and is scaled up, here the decoder has done so. Where there is no signal the gate asks x itself.
+  coarser and is scaled up, here the decoder has done so. Where there is no signal the gate asks x itself. With
+  `output` y goes through a 1x1 convolution and batch norm, as in GridAttentionBlock2D of
+  ozan-oktay/Attention-Gated-Networks (models/layers/grid_attention_layer.py).
   """
 
+  output: bool = False
+
   @nn.compact
-  def __call__(self, x, *, signal, **_):
+  def __call__(self, x, *, signal, running_stats, **_):
     inner = max(x.shape[-1] // 2, SMALLEST)
     signal = x if signal is None else signal
     joined = linear('skip', x, inner, use_bias=False) + linear('signal', signal, inner)
     seen = nn.sigmoid(linear('psi', nn.relu(joined), 1))
-    return x * seen, {'map': seen[..., 0]}
+    y = x * seen
+    if self.output:
+      y = Norm('batch', running_stats, name='norm')(linear('output', y, x.shape[-1]))
+    return y, {'map': seen[..., 0]}
 
 
 class CAM(nn.Module):
@@ -238,19 +246,27 @@ def self_attention(prefix: str, x, heads: int, bias=None, mask=None):
     linear(f'{prefix}{name}', x, channels, name != 'key').reshape(batch, tokens, heads, -1)
     for name in ('query', 'key', 'value')
   )
-  y = jax.nn.dot_product_attention(q, k, v, bias, mask).reshape(x.shape)
-  return linear(f'{prefix}output', y, channels), received(q, k, q.shape[-1] ** -0.5, bias, mask)
+  y, seen = softmax_attention(q, k, v, q.shape[-1] ** -0.5, bias, mask)
+  return linear(f'{prefix}output', y.reshape(x.shape), channels), seen
 
 
-def received(q, k, scale: float, bias=None, mask=None):
-  """What keys [B, T, heads, D] are given by all queries, mean over the heads: [B, T]; 1 where none is preferred."""
+def softmax_attention(q, k, v, scale: float, bias=None, mask=None):
+  """softmax(scale q k^T + bias) v for queries [B, Q, heads, D], keys [B, T, heads, D] and values [B, T, heads, V].
+
+  The softmax is in float32 at least and in float64 if asked for, where jax.nn.dot_product_attention's is in float32
+  always.
+
+  Returns:
+    [B, Q, heads, V], and what keys are given by all queries, the mean over heads: [B, T]; 1 where none is preferred.
+  """
   logits = scale * jnp.einsum('bqhd,bkhd->bhqk', q, k, preferred_element_type=storage(q.dtype))
   if bias is not None:
     logits += bias
   weights = jax.nn.softmax(logits, -1, where=mask)
+  y = jnp.einsum('bhqk,bkhd->bqhd', weights.astype(v.dtype), v)
   if mask is not None:  # padding asks for nothing either
     weights *= mask.swapaxes(2, 3)
-  return weights.sum(2).mean(1) * (k.shape[1] / q.shape[1])
+  return y, weights.sum(2).mean(1) * (k.shape[1] / q.shape[1])
 
 
 def in_groups(block: nn.Module, x, grid: bool):
