@@ -19,6 +19,7 @@ FIELDS = {
   'loss.gan_weight': 1.0,
   'ema': 0.98,
 }
+COMPARE = [('1-2-long', '1-2'), ('no-gan', '2-1')]
 
 
 def sweep():

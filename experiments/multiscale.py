@@ -21,6 +21,7 @@ FIELDS = {
   'disc.width': 16,
   'ema': 0.98,
 }
+COMPARE = [('pix2pixhd', 'coarse-to-fine')]
 
 
 def sweep():

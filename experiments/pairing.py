@@ -20,6 +20,7 @@ FIELDS = {
   'disc.width': 16,
   'ema': 0.98,
 }
+COMPARE = [('cyclegan', 'pix2pix-60'), ('cyclegan', 'pix2pix-100')]
 
 
 def sweep():

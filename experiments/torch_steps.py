@@ -32,7 +32,7 @@ def fixed(*nets: nn.Module):
     net.requires_grad_(True)
 
 
-def pix2pix(gen: nn.Module, disc: nn.Module):
+def pix2pix(gen: nn.Module, disc: nn.Module, adam=adam):
   """The discriminator's update, then the generator's, on one forward of the generator."""
   gen_adam, disc_adam = adam(gen), adam(disc)
 
@@ -72,7 +72,7 @@ class Pool:
     return torch.stack(returned)
 
 
-def cyclegan(nets: dict[str, nn.Module], pools: dict[str, Pool]):
+def cyclegan(nets: dict[str, nn.Module], pools: dict[str, Pool], adam=adam):
   """Both generators' update by one Adam, then both discriminators' by another, on fakes from pools.
 
   `nets` are the generators 'ab', 'ba' and the discriminators 'a', 'b'; `pools` are {'a', 'b'}.

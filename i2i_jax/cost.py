@@ -3,9 +3,13 @@
 Operations are those of convolutions and matrix products, two (a multiplication and an addition) for each product:
 what papers, fvcore and PyTorch's FlopCounterMode report. They are counted on the traced program with each convolution
 in its plain form, so a number depends on the nets alone: not on the machine, nor on the form that a CPU computes a
-convolution in. Conventions: products with padded zeros count, those with the zeros between the pixels of a
-transposed convolution's input do not; norms, activations, biases and losses count nothing; a loop counts as often
-as it runs; of a branch that is chosen while running the dearest counts; what no result needs does not count.
+convolution in. Conventions:
+
+- Padded zeros count as pixels do. Zeros between the pixels of a transposed convolution's input, and those that make
+  a gradient larger than what it is the gradient of, do not.
+- Norms, activations, biases and losses count nothing.
+- A loop's body counts as often as it runs; where a branch is chosen while running, the dearest one counts.
+- What no result needs does not count.
 
 Memory is what the compiled update needs beside its arguments (activations, gradients, work space), of the device
 that it was compiled for.
@@ -53,13 +57,12 @@ def products(program: jex.Jaxpr) -> float:
 
 
 def of_convolution(equation: jex.JaxprEqn) -> int:
-  """Products of one conv_general_dilated: every tap at every position, where the image is dilated of its own pixels."""
+  """Products of one conv_general_dilated: each tap at each position of its input or its output, the smaller."""
   numbers = equation.params['dimension_numbers']
   image, kernel, out = (v.aval.shape for v in (*equation.invars, *equation.outvars))
   batch, outputs = (out[axis] for axis in numbers.out_spec[:2])
   _, inputs, *taps = (kernel[axis] for axis in numbers.rhs_spec)
-  spatial = zip(numbers.lhs_spec[2:], numbers.out_spec[2:], equation.params['lhs_dilation'], strict=True)
-  positions = (out[o] if dilation == 1 else image[i] for i, o, dilation in spatial)
+  positions = (min(image[i], out[o]) for i, o in zip(numbers.lhs_spec[2:], numbers.out_spec[2:], strict=True))
   return batch * outputs * inputs * math.prod(taps) * math.prod(positions)
 
 

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from i2i_jax import baselines, checkpoint, cli, compiling, data, mesh, metrics
-from i2i_jax.config import BadInput
+from i2i_jax.config import BadInput, from_dict, read_json
 from i2i_jax.data import images
 from i2i_jax.workdir import write_json
 from i2i_jax.writer import read_log
@@ -28,6 +28,7 @@ BATCH = 16
 PICTURES = 12  # images of the split, evenly spread, that are kept
 FIT_IMAGES = 1024  # training images, evenly spread, that the baselines are fitted on
 PROTOCOL = 'pixel'
+METRIC = 'psnr'  # of the validation split, that chooses the best checkpoint
 
 
 def predictor(
@@ -83,7 +84,20 @@ def turned(batches, direction: str):
     yield batch if direction == 'ab' else {**batch, 'a': batch['b'], 'b': batch['a']}
 
 
-def best_step(workdir: Path, metric: str = 'psnr') -> int:
+def check_choice(config, split: str):
+  """Raises BadInput where the validation images are those of `split`: the best on them is no fair score there.
+
+  So it is where one split stands in for the other, as in a folder without val/. Scores of validation itself are not
+  refused.
+  """
+  if split != 'val' and data.get(config, 'val').fingerprint == data.get(config, split).fingerprint:
+    raise BadInput(
+      f'--step=best: the checkpoint would be chosen on the {split} images themselves, since there are no others for '
+      f'validation; add a val/ folder, or leave --step out'
+    )
+
+
+def best_step(workdir: Path, metric: str = METRIC) -> int:
   """The step of the checkpoint that scored best on the validation split. Raises BadInput where none was scored."""
   kept = set(checkpoint.steps(workdir))
   log = read_log(workdir / 'metrics.jsonl')
@@ -95,18 +109,30 @@ def best_step(workdir: Path, metric: str = 'psnr') -> int:
 
 
 def evaluate(
-  workdir: Path, split: str = 'test', step: int | None = None, direction: str = 'ab', *, rivals: bool = True
+  workdir: Path,
+  split: str = 'test',
+  step: int | None = None,
+  direction: str = 'ab',
+  *,
+  chosen: str = '',
+  rivals: bool = True,
 ) -> dict:
-  """Scores a checkpoint and writes eval_SPLIT.json and its pictures; a score that stands is returned as it is.
+  """Scores a checkpoint and writes eval_SPLIT.json and its pictures; an existing score is returned unchanged.
 
-  Without `rivals` the baselines are neither fitted nor scored.
+  Args:
+    step: of the checkpoint; None: the newest. chosen: how it was chosen, for the record; empty: 'newest' or 'given'.
+    rivals: whether the baselines are fitted and scored too.
   """
+  chosen = chosen or ('newest' if step is None else 'given')
   name = f'eval_{split}' + ('' if direction == 'ab' else f'_{direction}')
   out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
   old = json.loads(out.read_text()) if out.exists() else {}
   if old.get('step') == step and (len(old['scores']) > 1 or not rivals):
     print(f'{out} holds the scores of step {step} already')
+    if old.get('chosen') != chosen:
+      old['chosen'] = chosen
+      write_json(out, old)
     return old
 
   shardings = mesh.make()
@@ -125,6 +151,7 @@ def evaluate(
     'split': split,
     'direction': direction,
     'step': step,
+    'chosen': chosen,  # newest, given, or best val/METRIC
     'weights': 'ema' if run.config.ema else 'final',
     'images': len(source),
     'scores': {who: {k: float(v.mean()) for k, v in s.items()} for who, s in scores.items()},
@@ -178,8 +205,11 @@ def main():
   args = parser.parse_args()
   if args.step not in (None, 'best') and not args.step.isdigit():
     raise BadInput(f'--step {args.step}: give a step, or best')
-  step = best_step(args.workdir) if args.step == 'best' else args.step and int(args.step)
-  print(table(evaluate(args.workdir, args.split, step, args.direction)))
+  step, chosen = args.step and args.step != 'best' and int(args.step), ''
+  if args.step == 'best':
+    step, chosen = best_step(args.workdir), f'best val/{METRIC}'
+    check_choice(from_dict(read_json(args.workdir / 'config.json')), args.split)
+  print(table(evaluate(args.workdir, args.split, step, args.direction, chosen=chosen)))
 
 
 if __name__ == '__main__':

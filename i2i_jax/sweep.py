@@ -5,14 +5,16 @@
 An experiment is a file like those in experiments/: its docstring states a question, CONFIG names a config, and
 sweep() yields (name, fields of the config to set), the baseline first. FIELDS are set in all variants; MATCH
 ('params' or 'flops') scales the width of each variant's generator until it costs what the baseline's does; METRIC
-(psnr) chooses checkpoints on the validation split and orders the table.
+(psnr) chooses checkpoints on the validation split and orders the table; COMPARE names pairs of variants that are
+compared with one another, besides each with the baseline.
 
 Only what is not yet done is run, so a sweep may be stopped (Ctrl-C or SIGTERM) and started again at will. A run that
 fails is named at the end, with the last line of its log; the others go on. Each run has a processor core to
 itself (on Linux): so results do not depend on --jobs, and on one machine's CPU they are the same to the last digit.
 
-WORKDIR gets VARIANT/seedN/, which is an ordinary run; table.md, .csv and .tex; times.csv, the only numbers that
-differ when a sweep is repeated; plots/ and sweep.html. Plots need matplotlib: pip install -e '.[experiments]'.
+WORKDIR gets VARIANT/seedN/, which is an ordinary run; table.md, .csv and .tex; comparisons.csv; scores.csv.gz, each
+image's scores; times.csv, the only numbers that differ when a sweep is repeated; plots/ and sweep.html. Plots need
+matplotlib: pip install -e '.[experiments]'.
 """
 
 import contextlib
@@ -33,7 +35,7 @@ from tqdm import tqdm
 
 from i2i_jax import cli, cost, data, match, methods, metrics, sweep_report
 from i2i_jax import workdir as folder
-from i2i_jax.config import BadInput, RunFault, differences, load, override, read_json, to_dict
+from i2i_jax.config import BadInput, RunFault, choice, differences, load, override, read_json, to_dict
 
 POLL_SECONDS = 0.2
 MARK, WIDTHS = 'sweep.json', 'widths.json'
@@ -47,7 +49,15 @@ class Experiment(NamedTuple):
   fields: dict
   match: str
   metric: str
+  compare: list[tuple[str, str]]  # pairs of variants, besides each with the baseline
   variants: list[tuple[str, dict]]  # the baseline first
+
+
+class Images(NamedTuple):
+  """Of the test split, in order."""
+
+  names: list[str]
+  groups: list[str]  # see data.groups
 
 
 class Run(NamedTuple):
@@ -84,12 +94,19 @@ def read_experiment(path: Path) -> Experiment:
     raise BadInput(
       f'--experiment: {path}: names of variants must differ, and be of letters, digits and _.+-: {names}'
     )
+  compare = [tuple(pair) for pair in getattr(module, 'COMPARE', ())]
+  for pair in compare:
+    if len(pair) != 2 or pair[0] == pair[1]:
+      raise BadInput(f'--experiment: {path}: COMPARE: {pair!r} is not a pair of variants')
+    for name in pair:
+      choice(f'--experiment: {path}: COMPARE', name, names)
   return Experiment(
     module.__doc__.strip(),
     module.CONFIG,
     getattr(module, 'FIELDS', {}),
     getattr(module, 'MATCH', ''),
     getattr(module, 'METRIC', 'psnr'),
+    compare,
     variants,
   )
 
@@ -152,10 +169,11 @@ def check_folder(workdir: Path, path: Path, experiment: Experiment) -> dict:
   return mark
 
 
-def check_data(runs: list[Run]):
-  """Raises BadInput where images cannot be scored, or are not those that an earlier run was scored on.
+def check_data(runs: list[Run]) -> Images:
+  """The images that all runs are scored on.
 
-  Data that are made from a package are made here, once, and not by several runs at a time.
+  Raises BadInput where they cannot be scored, or are not those that an earlier run was scored on. Data that are made
+  from a package are made here, once, and not by several runs at a time.
   """
   known = {}
   for run in runs:
@@ -173,6 +191,8 @@ def check_data(runs: list[Run]):
       )
     if (done := result_of(run)) and (changed := differences(done['fingerprints'], known[key], 'data')):
       raise BadInput(f'{run.folder} is of other images ({"; ".join(changed)}); name another --workdir')
+  test = sources['test']
+  return Images([test[i]['name'] for i in range(len(test))], data.groups(test))
 
 
 def value_at(config, name: str):
@@ -326,7 +346,7 @@ def main() -> int:
   mark = check_folder(args.workdir, args.experiment, experiment)
   configs = variant_configs(experiment, given, args.workdir / WIDTHS)
   runs = plan(configs, args.workdir, args.seeds)
-  check_data(runs)
+  images = check_data(runs)
   command = shlex.join(['python', '-m', 'i2i_jax.sweep', *sys.argv[1:]])
   with folder.lock(args.workdir):
     folder.write_json(args.workdir / MARK, mark)
@@ -342,6 +362,7 @@ def main() -> int:
         experiment,
         results,
         ratios,
+        images,
         command=command,
         seconds=time.monotonic() - began,
       )

@@ -14,31 +14,45 @@ from i2i_jax.workdir import versions, write_json, write_text
 
 
 def write(
-  workdir: Path, experiment, results: list[tuple], ratios: dict[str, float], *, command: str, seconds: float
+  workdir: Path, experiment, results: list[tuple], ratios: dict[str, float], images, *, command: str, seconds: float
 ) -> list[Path]:
-  """Writes table.md, .csv, .tex, times.csv, about.json, plots/ and sweep.html; returns the paths of tables and page.
+  """Writes table.md, .csv, .tex, comparisons.csv, scores.csv.gz, times.csv, about.json, plots/ and sweep.html.
 
   Args:
     experiment: sweep.Experiment. results: (variant, seed, folder, result) of each run that is done.
-    ratios: the matched cost of each variant by the baseline's. seconds: that this session of the sweep took.
+    ratios: the matched cost of each variant by the baseline's. images: sweep.Images, those that were scored.
+    seconds: that this session of the sweep took.
+
+  Returns:
+    The paths of table and page.
   """
-  rows, times = table.rows(results, ratios), table.times(results)
+  base, *others = ratios
+  pairs = [*((name, base) for name in others), *experiment.compare]
+  compared = table.comparisons(results, pairs, images.groups)
+  rows, times = table.rows(results, ratios, compared), table.times(results)
+  heads, lines = table.cells(rows, experiment.metric)
+  markdown = table.as_markdown(heads, lines)
+  comparison_heads, comparison_lines = table.comparison_cells(compared, experiment.metric)
+  if compared:
+    markdown += '\n' + table.as_markdown(comparison_heads, comparison_lines)
   texts = {
     'table.csv': table.as_csv(rows),
-    'table.md': table.as_markdown(rows, experiment.metric),
-    'table.tex': table.as_latex(rows, experiment.metric),
+    'comparisons.csv': table.as_csv(compared),
+    'table.md': markdown,
+    'table.tex': table.as_latex(heads, lines),
     'times.csv': table.as_csv(times),
   }
   for name, text in texts.items():
     write_text(workdir / name, text)
+  (workdir / 'scores.csv.gz').write_bytes(table.scores_csv(results, images.names, images.groups))
   about = note(workdir / 'about.json', command, seconds, len(results))
   drawn = plots.draw(workdir / 'plots', rows, times, results, experiment.metric)
-  heads, lines = table.cells(rows, experiment.metric)
   milliseconds = {line['variant']: line['step_ms'] for line in times}
   values = {
     'question': experiment.question,
     'heads': [*heads, 'ms an update'],
     'lines': [[*line, f'{milliseconds[line[0]]:.0f}'.replace('nan', '')] for line in lines],
+    'comparisons': {'heads': comparison_heads, 'lines': comparison_lines},
     'plots': {name: data_url(path) for name, path in drawn.items()},
     'pictures': pictures(results),
     'about': about,

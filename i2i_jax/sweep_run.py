@@ -25,7 +25,7 @@ def run(config, workdir: Path, metric: str, command: str = '') -> int:
   if code := train.train(config, workdir, mesh_spec='data=1', command=command):
     return code
   step = evaluate.best_step(workdir, metric)
-  result = evaluate.evaluate(workdir, 'test', step, rivals=False)
+  result = evaluate.evaluate(workdir, 'test', step, chosen=f'best val/{metric}', rivals=False)
   for other in set(checkpoint.steps(workdir)) - {step}:
     shutil.rmtree(workdir / 'checkpoints' / str(other))
   notes, log = read_notes(workdir), read_log(workdir / 'metrics.jsonl')

@@ -101,9 +101,35 @@ def batches(method: str, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
   ]
 
 
+def scheduled(make_step, *arguments):
+  """make_step(*arguments, adam=...), whose rates follow get_scheduler of the reference's models/networks.py."""
+  schedulers, done = [], 0
+
+  def multiplier(epoch):
+    return 1.0 - max(0, epoch + 1 - cases.CONSTANT) / float(cases.DECAYING + 1)
+
+  def adam(*nets):
+    optimizer = torch_steps.adam(*nets)
+    schedulers.append(torch.optim.lr_scheduler.LambdaLR(optimizer, multiplier))
+    return optimizer
+
+  step = make_step(*arguments, adam=adam)
+
+  def scheduled_step(a, b):
+    nonlocal done
+    losses = step(a, b)
+    done += 1
+    if done % cases.EPOCH == 0:
+      for scheduler in schedulers:
+        scheduler.step()
+    return losses
+
+  return scheduled_step
+
+
 def pix2pix() -> dict[str, np.ndarray]:
   gen, disc = (load(build(cases.PIX2PIX[k], c, 3), f'pix2pix/{k}') for k, c in (('gen', 3), ('disc', 6)))
-  step = torch_steps.pix2pix(gen, disc)
+  step = scheduled(torch_steps.pix2pix, gen, disc)
   trace = [step(a, b) for a, b in batches('pix2pix', cases.PIX2PIX['batch'])]
   return finished(trace, {'gen': gen, 'disc': disc})
 
@@ -113,7 +139,7 @@ def cyclegan() -> dict[str, np.ndarray]:
   nets = {n: load(build(cases.CYCLEGAN[k], 3, 3), f'cyclegan/{n}') for k in names for n in names[k]}
   draws = {which: (x.ravel().tolist() for x in cases.pool_draws(which)) for which in 'ab'}
   pools = {which: torch_steps.Pool(cases.CYCLEGAN['pool'], zip(*draws[which], strict=True)) for which in 'ab'}
-  step = torch_steps.cyclegan(nets, pools)
+  step = scheduled(torch_steps.cyclegan, nets, pools)
   return finished([step(a, b) for a, b in batches('cyclegan', cases.CYCLEGAN['batch'])], nets)
 
 
@@ -121,8 +147,7 @@ def finished(trace: list[dict], nets: dict[str, nn.Module]) -> dict[str, np.ndar
   """The losses, [STEPS] each, and all weights after the last update."""
   losses = {name: np.array([float(losses[name].detach()) for losses in trace]) for name in trace[0]}
   last = {f'{key}:{name}': x for key, net in nets.items() for name, x in state(net).items()}
-  # Rounded to float32: half the room, and compared as coarsely as that.
-  return losses | {name: x.astype(np.float32) for name, x in last.items() if x.ndim}
+  return losses | {name: x for name, x in last.items() if x.ndim}
 
 
 def main():

@@ -44,6 +44,8 @@ CHANNELS = (3, 5)  # of the single layers, in and out
 INPUT = (2, CHANNELS[0], 6, 9)
 
 STEPS = 10
+EPOCH = 2  # steps; the rate changes between epochs
+CONSTANT, DECAYING = 2, 3  # epochs, by the default schedule of 10 steps
 SIZE = 32
 PIX2PIX = {
   'gen': {**UNET, 'depth': 5, 'width': 2, 'max_width': 16},

@@ -171,7 +171,7 @@ def call(spec, x, signal=None, variables=None):
   block = attention.block(spec, 'here')()
   switches = {'signal': signal, 'running_stats': False}
   variables = variables or jax.jit(lambda x: block.init(jax.random.key(0), x, **switches))(x)
-  return jax.jit(lambda v, x: block.apply(v, x, **switches))(variables, x), variables
+  return jax.jit(lambda v, x: block.apply(v, x, **switches, mutable=['batch_stats'])[0])(variables, x), variables
 
 
 @pytest.mark.parametrize('shape', [(2, 8, 8), (2, 5, 9)], ids=['even', 'odd'])
@@ -188,11 +188,27 @@ def test_a_block_is_its_definition(kind, shape):
     params = jax.tree.map(lambda p: rng.normal(scale=0.4, size=p.shape), shapes['params'])
     (y, out), _ = call(SPECS[kind], x, signal, {'params': params})
     expected, seen, logits = globals()[kind](params, x, signal)
-  np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
   for name, value in (('map', seen), ('logits', logits)):
     assert (name in out) == (value is not None)
     if value is not None:
-      np.testing.assert_allclose(out[name], value, rtol=1e-5, atol=1e-5)
+      np.testing.assert_allclose(out[name], value, rtol=1e-12, atol=1e-12)
+
+
+def test_blocks_have_their_authors_form_behind_fields():
+  x = jax.random.normal(jax.random.key(1), (2, 8, 8, 32))
+  for kind, ours in (('se', 8), ('cbam', 8)):
+    hidden = [call(f'{kind}{spec}', x)[1]['params']['squeeze']['kernel'].shape[-1] for spec in ('', '(smallest=1)')]
+    assert hidden == [ours, 32 // 16]
+  signal = jax.random.normal(jax.random.key(2), (2, 8, 8, 16))
+  (plain, _), variables = call('gate', x, signal)
+  (y, _), full = call('gate(output=True)', x, signal)
+  assert full['params'].keys() - variables['params'].keys() == {'output', 'norm'}
+  params = jax.tree.map(np.asarray, full['params'] | variables['params'])
+  (y, _), _ = call('gate(output=True)', x, signal, {**full, 'params': params})
+  expected = np.asarray(dense(params['output'], np.asarray(plain)))
+  expected = (expected - expected.mean((0, 1, 2))) / np.sqrt(expected.var((0, 1, 2)) + 1e-5)
+  np.testing.assert_allclose(y, expected * params['norm']['scale'] + params['norm']['bias'], rtol=1e-3, atol=1e-4)
 
 
 def test_sagan_starts_from_the_identity_and_vits_transformer_does():

@@ -65,6 +65,24 @@ def test_the_tiles_on_disk_are_those_of_their_split(tiles):
       assert earth.land_share(record['elevation']) >= earth.MIN_LAND
 
 
+def test_tiles_of_one_block_belong_together(tiles):
+  """42 test tiles in 13 blocks, of whose sizes tests/test_stats.py simulates tables."""
+  source = data.get(earth_config(tiles), 'test')
+  groups = data.groups(source)
+  assert len(groups) == len(source) == 42
+  assert sorted(groups.count(g) for g in set(groups)) == [1, 2, 2, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4]
+  for group, pair in zip(groups, map(source.__getitem__, range(42)), strict=True):
+    row, column = map(int, group.split(','))
+    (north, north_sign), (east, east_sign) = ((float(x[:-1]), x[-1]) for x in pair['name'].split('_'))
+    latitude, longitude = (-north if north_sign == 'S' else north), (-east if east_sign == 'W' else east)
+    degrees = earth.BLOCK / 15
+    assert row == (90 - latitude) // degrees and column == (longitude + 180) // degrees
+
+
+def test_images_that_nothing_is_known_of_are_each_a_group(tiny):
+  assert data.groups(data.get(tiny, 'test')) == ['0', '1', '2', '3']
+
+
 def test_the_pictures_lie_on_one_another():
   """Shifting one of two pictures by a few pixels must not make their coasts agree better."""
   pictures = earth.load_pictures(2)

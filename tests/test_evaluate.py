@@ -1,6 +1,7 @@
 """Scores against scikit-image, baselines against what they must find, and a whole evaluation of a run."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -76,9 +77,36 @@ def test_a_run_is_scored_beside_its_baselines(tiny, tmp_path, capsys):
     result['per_image']['pix2pix']['l1'][0], abs=1 / 127.5
   )
 
+  assert result['chosen'] == 'newest'
+  assert evaluate.evaluate(tmp_path / 'run', 'test', 6, chosen='best val/psnr')['chosen'] == 'best val/psnr'
+  assert json.loads((tmp_path / 'run' / 'eval_test.json').read_text()) == {**result, 'chosen': 'best val/psnr'}
+  result = evaluate.evaluate(tmp_path / 'run', 'test')
+
   # Scored once: the second time nothing is computed.
   jax.clear_caches()
   capsys.readouterr()
   assert evaluate.evaluate(tmp_path / 'run', 'test') == result
   assert 'already' in capsys.readouterr().out
   assert 'linear' in evaluate.table(result)
+
+
+def test_the_best_checkpoint_is_not_chosen_on_the_images_that_it_is_scored_on(
+  tiny, tmp_path, picture_folder, command
+):
+  """The README's own layout has no val/: the test pictures serve for it."""
+  with tiny.unlocked():
+    tiny.data.update({'name': 'folders', 'path': str(picture_folder), 'channels_a': 1})
+    tiny.update({'batch_size': 2, 'steps': 3, 'samples': 0})
+  run = tmp_path / 'run'
+  train.train(tiny, run, mesh_spec='data=1')
+  refused = command('i2i_jax.evaluate', f'--workdir={run}', '--step=best')
+  assert refused.returncode == 2, refused.stderr
+  line = 'error: --step=best: the checkpoint would be chosen on the test images themselves'
+  assert refused.stderr.startswith(line) and refused.stderr.count('\n') == 1
+  assert not list(run.glob('eval_*'))
+
+  shutil.copytree(picture_folder / 'train', picture_folder / 'val')
+  evaluate.check_choice(tiny, 'test')
+  best = command('i2i_jax.evaluate', f'--workdir={run}', '--step=best')
+  assert best.returncode == 0, best.stderr
+  assert json.loads((run / 'eval_test.json').read_text())['chosen'] == 'best val/psnr'

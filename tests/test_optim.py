@@ -24,6 +24,33 @@ def test_linear_is_the_references_multiplier_by_epoch():
   np.testing.assert_allclose(rates(1400, 7), multiplier.repeat(7), rtol=1e-5)
 
 
+def test_pix2pixhds_schedule_is_its_loop():
+  """train.py calls update_learning_rate after each epoch past niter: lr -= lr0 / niter_decay."""
+  expected, lr = [], 1.0
+  for epoch in range(1, 51):
+    expected += [lr] * 7
+    if epoch > 25:
+      lr -= 1 / 25
+  np.testing.assert_allclose(rates(350, 7, schedule='pix2pixhd'), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('schedule', ['linear', 'pix2pixhd', 'cosine'])
+def test_the_rate_is_as_fine_as_float64_where_that_is_on(schedule):
+  """A rate in float32 was 1e-8 off in runs of float64."""
+  config = common.get_config().optim
+  config.schedule = schedule
+  singles = rates(1400, 7, schedule=schedule)
+  with jax.enable_x64(True):
+    rate = optim.schedule(config, 1400, 7)
+    doubles = np.array([rate(np.int32(s)) for s in range(1400)]) / config.lr
+  assert doubles.dtype == np.float64
+  np.testing.assert_allclose(doubles, singles, rtol=1e-5, atol=1e-7)
+  assert np.abs(doubles - singles).max() > 0
+  if schedule == 'linear':
+    exact = np.array([1 - max(0, epoch + 1 - 100) / 101 for epoch in range(200)])
+    np.testing.assert_allclose(doubles, exact.repeat(7), rtol=1e-14)
+
+
 def test_linear_by_step_ends_near_zero():
   r = rates(100, 7, per_epoch=False)
   assert (r[:50] == 1).all()

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import gzip
 import io
 import json
 import os
@@ -325,9 +326,19 @@ def results(tmp_path, seeds=3, pictures=False):
   return out, {'base': 1.0, 'a_b': 1.013, 'c': 0.99}
 
 
+GROUPS = ['x', 'x', 'y', 'y', 'z', 'z']
+IMAGES = sweep.Images([f'tile{i}' for i in range(6)], GROUPS)
+
+
+def compared(done, ratios):
+  base, *others = ratios
+  return table.comparisons(done, [*((name, base) for name in others), ('a_b', 'c')], GROUPS)
+
+
 def test_the_table_is_of_means_deviations_and_paired_differences(tmp_path):
   done, ratios = results(tmp_path)
-  rows = table.rows(done, ratios)
+  found = compared(done, ratios)
+  rows = table.rows(done, ratios, found)
   scores = {name: np.array([r['scores']['psnr'] for variant, _, _, r in done if variant == name]) for name in ratios}
   for row in rows:
     mine = scores[row['variant']]
@@ -336,8 +347,18 @@ def test_the_table_is_of_means_deviations_and_paired_differences(tmp_path):
     assert row['psnr_sd'] == pytest.approx(mine.mean(1).std(ddof=1))
   assert np.isnan(rows[0]['psnr_diff'])
   # c lacks a seed: it is compared with the baseline's other two.
-  expected = stats.interval(scores['c'] - scores['base'][:2])
-  assert (rows[2]['psnr_diff'], rows[2]['psnr_low'], rows[2]['psnr_high']) == expected
+  expected = stats.compare(scores['c'] - scores['base'][:2], GROUPS)
+  assert (rows[2]['psnr_diff'], rows[2]['psnr_low'], rows[2]['psnr_high']) == expected[:3]
+  # The pair that is asked for besides counts among the comparisons that p is corrected for; two seeds have no p.
+  assert [(x['variant'], x['against']) for x in found] == [('a_b', 'base'), ('c', 'base'), ('a_b', 'c')]
+  assert found[2]['psnr_diff'] == pytest.approx((scores['a_b'][:2] - scores['c']).mean())
+  alone = stats.compare(scores['a_b'] - scores['base'], GROUPS).p
+  assert rows[1]['psnr_p'] == found[0]['psnr_p'] == pytest.approx(alone) and np.isnan(found[1]['psnr_p'])
+  more, ratios = results(tmp_path, seeds=4)
+  values = [stats.compare(np.subtract(*(np.array([r['scores']['psnr'] for v, s, _, r in more if v == name and s < 3])
+    for name in pair)), GROUPS).p for pair in (('c', 'base'), ('a_b', 'c'))]  # fmt: skip
+  found = table.comparisons([x for x in more if x[1] < 3], [('c', 'base'), ('a_b', 'c')], GROUPS)
+  assert [x['psnr_p'] for x in found] == pytest.approx(stats.holm(values))
   text = table.as_csv(rows)
   read = list(csv.DictReader(io.StringIO(text)))
   assert float(read[2]['psnr_diff']) == expected.mean
@@ -348,35 +369,46 @@ def test_the_table_is_of_means_deviations_and_paired_differences(tmp_path):
       np.testing.assert_equal(again[name], row[name])
 
 
-def test_a_star_says_that_zero_is_out_of_the_interval(tmp_path):
-  rows = table.rows(*results(tmp_path))
-  for low, high, star in ((0.1, 0.3, True), (-0.3, -0.1, True), (-0.1, 0.3, False)):
-    text = table.difference({'psnr_diff': 0.2, 'psnr_low': low, 'psnr_high': high}, 'psnr')
-    assert text.endswith('*') == star
-  lines = table.as_markdown(rows, 'psnr').splitlines()
+def test_a_star_says_that_the_corrected_p_is_small(tmp_path):
+  done, ratios = results(tmp_path)
+  found = compared(done, ratios)
+  rows = table.rows(done, ratios, found)
+  for p, star in ((0.049, True), (0.051, False), (float('nan'), False)):
+    text = table.difference({'psnr_diff': 0.2, 'psnr_low': 0.1, 'psnr_high': 0.3, 'psnr_p': p}, 'psnr')
+    assert text == '+0.20 [+0.10, +0.30]' + ' *' * star
+  cells = table.cells(rows, 'psnr')
+  lines = table.as_markdown(*cells).splitlines()
   assert len({line.count('|') for line in lines}) == 1
   assert '101.3%' in lines[3] and '1.23 M' in lines[3]
-  latex = table.as_latex(rows, 'psnr')
+  assert [cell.count('difference') for cell in cells[0]].count(1) == 3  # of each metric
+  lines = table.as_markdown(*table.comparison_cells(found, 'psnr')).splitlines()
+  assert len(lines) == 5 and lines[4].startswith('| a_b | c |')
+  latex = table.as_latex(*cells)
   assert r'a\_b' in latex and r'101.3\%' in latex and '±' not in latex
 
 
 def test_nothing_in_the_table_was_measured_with_a_clock(tmp_path):
   done, ratios = results(tmp_path)
-  before = table.as_csv(table.rows(done, ratios)), table.as_csv(table.times(done))
+  before = table.as_csv(table.rows(done, ratios, compared(done, ratios))), table.as_csv(table.times(done))
   for *_, result in done:
     result['cost']['step_seconds'] += 1
     result['seconds'] += 1
-  assert table.as_csv(table.rows(done, ratios)) == before[0]
+  assert table.as_csv(table.rows(done, ratios, compared(done, ratios))) == before[0]
   assert table.as_csv(table.times(done)) != before[1]
 
 
 def test_the_page_of_a_sweep_opens_offline_without_an_error(experiment, tmp_path, page):
   done, ratios = results(tmp_path, pictures=True)
   kwargs = {'command': 'python -m i2i_jax.sweep --experiment=<a b>', 'seconds': 61}
-  paths = sweep_report.write(tmp_path, sweep.read_experiment(experiment), done, ratios, **kwargs)
+  paths = sweep_report.write(tmp_path, sweep.read_experiment(experiment), done, ratios, IMAGES, **kwargs)
   page.goto(paths[-1].absolute().as_uri())
   assert page.locator('h1').inner_text() == 'Does a wider discriminator help?'
   assert page.locator('#table tr').count() == 4
+  assert page.locator('#comparisons tr').count() == 3
+  lines = list(csv.DictReader(io.StringIO(gzip.decompress((tmp_path / 'scores.csv.gz').read_bytes()).decode())))
+  assert len(lines) == (3 + 3 + 2) * 6
+  assert (lines[7]['variant'], lines[7]['seed'], lines[7]['image'], lines[7]['group']) == ('base', '1', 'tile1', 'x')
+  assert float(lines[7]['psnr']) == pytest.approx(done[1][3]['scores']['psnr'][1])
   assert page.locator('.plots img').count() == 3
   assert page.locator('.pictures img').count() == 5  # input, target, three variants
   assert page.locator('.pictures th').all_inner_texts() == ['input', 'target', 'base', 'a_b', 'c']
@@ -388,5 +420,5 @@ def test_the_page_of_a_sweep_opens_offline_without_an_error(experiment, tmp_path
 def test_without_matplotlib_a_line_says_what_is_missing(tmp_path, monkeypatch, capsys):
   monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
   done, ratios = results(tmp_path)
-  assert plots.draw(tmp_path / 'p', table.rows(done, ratios), table.times(done), done, 'psnr') == {}
+  assert plots.draw(tmp_path / 'p', table.rows(done, ratios, []), table.times(done), done, 'psnr') == {}
   assert "pip install -e '.[experiments]'" in capsys.readouterr().out

@@ -3,7 +3,9 @@
 The file name is the registry: `config.data.name = 'earth'` means `i2i_jax/data/earth.py`. Such a file has one
 function, `source(config.data, split)`, which returns random access to a split: `len(s)`, `s[i]` = {'a': uint8
 [H, W, C], 'b': ..., 'name': str}, `s.paired`, and `s.fingerprint`, a string that changes when the data do. With
-`config.data.paired` off, the training split is an `Unpaired`: two sets of images without partners.
+`config.data.paired` off, the training split is an `Unpaired`: two sets of images without partners. Where images
+belong together, like neighbouring tiles of one picture, `s.groups` has a label of each: an interval then takes groups
+for independent, not images.
 """
 
 import functools
@@ -97,6 +99,11 @@ def get(config, split: str):
     if split == 'train':
       return WrongPairs(source, share, config.seed)
   return source
+
+
+def groups(source) -> list[str]:
+  """The label of each image of a split: images of one label belong together; without `source.groups` none do."""
+  return list(getattr(source, 'groups', map(str, range(len(source)))))
 
 
 def at_load_size(source, config_data) -> Callable:

@@ -10,6 +10,7 @@ a quarter of each is land. Training tiles overlap one another; those of val and 
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import importlib.resources
 import io
@@ -143,18 +144,30 @@ def tiles(builder: Earth, split: str, *pictures: str):
   return builder.as_data_source(split=split, decoders=decoders)
 
 
+def block_of(tile, scale: int) -> tuple[int, int]:
+  """Row and column of the block of the globe that a tile lies in."""
+  return tuple(int(tile[k]) * scale // BLOCK for k in 'yx')
+
+
 class Pairs:
-  """A split's tiles, as the task's input and target."""
+  """A split's tiles, as the task's input and target. Tiles of one block belong together."""
 
   paired = True
 
   def __init__(self, builder: Earth, split: str, task: str):
+    self.builder, self.split = builder, split
     self.a, self.b = TASKS[task]
     self.tiles = tiles(builder, split, self.a, self.b)
     self.fingerprint = f'{builder.info.full_name}-{task}-{split}-{len(self.tiles)}'
 
   def __len__(self):
     return len(self.tiles)
+
+  @functools.cached_property
+  def groups(self) -> list[str]:
+    """The block of each tile, as 'row,column'."""
+    scale = self.builder.builder_config.scale
+    return ['{},{}'.format(*block_of(tile, scale)) for tile in tiles(self.builder, self.split)]
 
   def __getitem__(self, index):
     tile = self.tiles[index]
@@ -165,7 +178,7 @@ def unpaired(builder: Earth, task: str) -> Unpaired:
   """The training split without partners: a from one half of its blocks, b from the other."""
   pictures, halves = dict(zip('ab', TASKS[task], strict=True)), ([], [])
   for index, tile in enumerate(tiles(builder, 'train')):
-    row, column = (int(tile[k]) * builder.builder_config.scale // BLOCK for k in 'yx')
+    row, column = block_of(tile, builder.builder_config.scale)
     # Neighbouring blocks are in different halves, so that both hold all kinds of land.
     halves[(row + column) % 2].append(index)
   sides = {side: tiles(builder, 'train', picture) for side, picture in pictures.items()}
