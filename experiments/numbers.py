@@ -1,0 +1,140 @@
+"""Where the numbers in README and docs come from: runs what gives them, and writes docs/numbers.md.
+
+  python -m experiments.numbers                 # everything that is not there yet: an hour and a half on 2 cores
+  python -m experiments.numbers --only=relief   # some of it; what an earlier call has measured stays
+
+A run that is complete is not run again, and a stopped one resumes; delete runs/numbers to measure anew. On one
+machine the same numbers come out to the printed digit. tests/test_numbers.py holds README and docs against
+docs/numbers.md.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from i2i_jax import cli
+from i2i_jax.config import choice
+from i2i_jax.workdir import write_text
+
+FILE, RUNS = Path('docs/numbers.md'), Path('runs/numbers')
+PIX2PIX = 'configs/pix2pix_earth.py:task={},size=64'
+SMALL_RESNET = (
+  '--config.gen.name=resnet',
+  '--config.gen.blocks=4',
+  '--config.gen.width=24',
+  '--config.gen.padding=reflect',
+  '--config.batch_size=4',
+  '--config.steps=1500',
+)
+# Name: config, fields, directions.
+TRAINED = {
+  'relief': (PIX2PIX.format('relief'), (), ('ab',)),
+  'regression': (PIX2PIX.format('relief'), ('--config.loss.gan=none',), ('ab',)),
+  'satellite': (PIX2PIX.format('satellite'), (), ('ab',)),
+  'map': (PIX2PIX.format('map'), (), ('ab',)),
+  'paired': (PIX2PIX.format('relief'), SMALL_RESNET, ('ab',)),
+  'unpaired': ('configs/cyclegan_earth.py:task=relief,size=64', (), ('ab', 'ba')),
+}
+
+REST = """
+## Tables of experiments
+
+`experiments/README.md` and `experiments/results/NAME/` (attention, pairing, balance, multiscale): three seeds each,
+
+```
+python -m i2i_jax.sweep --experiment=experiments/NAME.py --workdir=runs/NAME --seeds=3 --jobs=2
+```
+
+Each run has one core to itself, so the same table comes out again to the last digit. `scores.csv.gz` there has each
+image's scores.
+
+## Times and memory
+
+They differ from run to run; their medians and ranges are what is printed.
+
+| where | command |
+|---|---|
+| README, speed on a CPU; `experiments/results/speed/cpu.md` | `{speed} {variants} --rounds=5` |
+| README, speed on a GPU; `experiments/results/speed/h100.md` | `{speed} --rounds=3`, on an H100 |
+| README, memory by XLA's analysis | `{speed}_memory` |
+| README, bfloat16 in ten steps | `python -m pytest tests/test_precision.py` |
+| `ms an update` of the experiments | the sweeps above; `times.csv` |
+
+## On a GPU
+
+README, 256 px: on one H200, with the two commands that stand there.
+"""
+REST = REST.replace('{speed}', 'python -m experiments.speed')
+REST = REST.replace('{variants}', '--torch=eager,channels_last,compile')
+HEAD = """# Where the numbers come from
+
+Written by `python -m experiments.numbers`, which runs the commands below. Test scores of seed 0: PSNR in dB and L1 in
+[-1, 1], means over test images. Machine: 2 cores of an AMD EPYC (Zen 4), no GPU; on another one digits may differ.
+"""
+
+
+def commands(name: str) -> list[str]:
+  """What gives the scores `name`, as a user types it."""
+  config, fields, directions = TRAINED[name]
+  lines = [' '.join((f'python -m i2i_jax.train --config={config} --workdir={RUNS / name}', *fields))]
+  for direction in directions:
+    turn = '' if direction == 'ab' else f' --direction={direction}'
+    lines.append(f'python -m i2i_jax.evaluate --workdir={RUNS / name}{turn}')
+  return lines
+
+
+def run(name: str):
+  for line in commands(name):
+    print(f'\n{name}: {line}', flush=True)
+    subprocess.run([sys.executable, *line.split()[1:]], check=True)
+
+
+def scores(name: str) -> list[tuple[str, str, str, str]]:
+  """(direction, who, PSNR, L1) as printed, ours first, of what has been scored."""
+  rows = []
+  for direction in TRAINED[name][2]:
+    file = RUNS / name / ('eval_test.json' if direction == 'ab' else f'eval_test_{direction}.json')
+    if file.exists():
+      for who, found in json.loads(file.read_text())['scores'].items():
+        rows.append((direction, who, f'{found["psnr"]:.2f}', f'{found["l1"]:.3f}'))
+  return rows
+
+
+def markdown(known: dict[str, list]) -> str:
+  """docs/numbers.md, of {name: scores}."""
+  parts = [HEAD]
+  for name, rows in known.items():
+    parts.append(f'\n## {name}\n\n```\n' + '\n'.join(commands(name)) + '\n```\n')
+    parts.append('| direction | who | PSNR, dB | L1 |\n|---|---|---:|---:|')
+    parts += [f'| {" | ".join(row)} |' for row in rows]
+  return '\n'.join(parts) + '\n' + REST
+
+
+def read(text: str) -> dict[str, list]:
+  """The scores in a docs/numbers.md: {name: [(direction, who, PSNR, L1)]}."""
+  known = {}
+  for section in text.split('\n## ')[1:]:
+    lines = section.splitlines()
+    if lines[0] in TRAINED:
+      known[lines[0]] = [
+        tuple(x.strip() for x in line.strip('|').split('|')) for line in lines if line.startswith('| ')
+      ][1:]
+  return known
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--only', default='', metavar='NAME,...', help=f'some of {", ".join(TRAINED)}; default: all')
+  names = [choice('--only', name, TRAINED) for name in filter(None, parser.parse_args().only.split(','))]
+  known = read(FILE.read_text()) if FILE.exists() else {}
+  for name in names or TRAINED:
+    run(name)
+    known[name] = scores(name)
+    write_text(FILE, markdown({name: known[name] for name in TRAINED if name in known}))
+    print(f'{FILE}: {name} is written')
+
+
+if __name__ == '__main__':
+  cli.run(main)
