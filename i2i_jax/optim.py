@@ -132,6 +132,11 @@ def generators(config, rate) -> optax.GradientTransformation:
       f'config.gen.freeze_global_steps = {steps}: only pix2pixhd with config.gen.local above 0 has a global net '
       'to hold'
     )
+  if steps >= config.steps:
+    raise BadInput(
+      f'config.gen.freeze_global_steps = {steps}: the global net would never learn in config.steps = {config.steps}; '
+      'set it to a tenth of them'
+    )
   return freeze(tx, 'coarse', steps)
 
 

@@ -154,6 +154,9 @@ def test_what_cannot_be_is_refused(tiny_hd):
   tiny_hd.gen.local = 0
   with pytest.raises(BadInput, match=r'config\.gen\.freeze_global_steps = 3: only pix2pixhd'):
     methods.get(tiny_hd)
+  tiny_hd.gen.update({'freeze_global_steps': tiny_hd.steps, 'local': 1})
+  with pytest.raises(BadInput, match='the global net would never learn'):
+    methods.get(tiny_hd)
   tiny_hd.gen.update({'freeze_global_steps': 0, 'local': 1, 'width': 3})
   with pytest.raises(BadInput, match=r'config\.gen\.width = 3 cannot be halved'):
     methods.get(tiny_hd)
