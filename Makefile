@@ -11,14 +11,15 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
 demo: .venv/.demo
 	@echo '== train: a map of elevations in, a shaded relief out'
-	@$(BIN)/python -m i2i_jax.train --config=configs/pix2pix_earth.py:task=relief,size=64 --workdir=$(RUN)
+	@$(BIN)/i2i train --config=pix2pix:task=relief,size=64 --workdir=$(RUN)
 	@echo '== score on land that it has never seen'
-	@$(BIN)/python -m i2i_jax.evaluate --workdir=$(RUN) --split=test
-	@$(BIN)/python -m i2i_jax.report --workdir=$(RUN)
+	@$(BIN)/i2i evaluate --workdir=$(RUN) --split=test
+	@$(BIN)/i2i report --workdir=$(RUN)
 
 test: .venv/.test browser
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
 	$(BIN)/python -m pytest -n 2 -m 'not slow'
 	$(BIN)/python -m pytest -n 2 --nbmake notebooks
 

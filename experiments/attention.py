@@ -5,10 +5,10 @@ px: places far apart meet in it only through convolutions. Each variant puts one
 gate on every skip), and its width is scaled until an image costs as many operations as in the baseline: what a block
 costs is taken from the convolutions. A block that is better here is worth its operations.
 
-  python -m i2i_jax.sweep --experiment=experiments/attention.py --workdir=runs/attention --seeds=3 --jobs=2
+  i2i sweep --experiment=experiments/attention.py --workdir=runs/attention --seeds=3 --jobs=2
 """
 
-CONFIG = 'configs/pix2pix_earth.py:task=relief,size=64'
+CONFIG = 'pix2pix:task=relief,size=64'
 MATCH = 'flops'
 FIELDS = {
   'steps': 400,

@@ -6,10 +6,10 @@ of the adversarial loss. G:D is the number of updates of each: in 400 steps at 1
 updated every second step, at 1:2 the generator is. `1-2-long` gives the generator as many updates as it has at 1:1.
 `adaptive` lets the discriminator pass while more than 80% of its judgements are right. `no-gan` has none.
 
-  python -m i2i_jax.sweep --experiment=experiments/balance.py --workdir=runs/balance --seeds=3 --jobs=2
+  i2i sweep --experiment=experiments/balance.py --workdir=runs/balance --seeds=3 --jobs=2
 """
 
-CONFIG = 'configs/pix2pix_earth.py:task=relief,size=64'
+CONFIG = 'pix2pix:task=relief,size=64'
 FIELDS = {
   'steps': 400,
   'eval_every': 100,

@@ -6,10 +6,10 @@ generator's smaller side outputs compared with the smaller target; and a generat
 net at half the size and a local enhancer. All generators cost the same operations an image; what discriminators and
 losses cost besides is in the table's update.
 
-  python -m i2i_jax.sweep --experiment=experiments/multiscale.py --workdir=runs/multiscale --seeds=3 --jobs=2
+  i2i sweep --experiment=experiments/multiscale.py --workdir=runs/multiscale --seeds=3 --jobs=2
 """
 
-CONFIG = 'configs/pix2pix_earth.py:task=relief,size=64'
+CONFIG = 'pix2pix:task=relief,size=64'
 MATCH = 'flops'
 FIELDS = {
   'steps': 400,

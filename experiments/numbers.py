@@ -15,11 +15,11 @@ import sys
 from pathlib import Path
 
 from i2i_jax import cli
-from i2i_jax.config import choice
-from i2i_jax.workdir import write_text
+from i2i_jax.errors import choice
+from i2i_jax.runs.folder import write_text
 
 FILE, RUNS = Path('docs/numbers.md'), Path('runs/numbers')
-PIX2PIX = 'configs/pix2pix_earth.py:task={},size=64'
+PIX2PIX = 'pix2pix:task={},size=64'
 SMALL_RESNET = (
   '--config.gen.name=resnet',
   '--config.gen.blocks=4',
@@ -35,7 +35,7 @@ TRAINED = {
   'satellite': (PIX2PIX.format('satellite'), (), ('ab',)),
   'map': (PIX2PIX.format('map'), (), ('ab',)),
   'paired': (PIX2PIX.format('relief'), SMALL_RESNET, ('ab',)),
-  'unpaired': ('configs/cyclegan_earth.py:task=relief,size=64', (), ('ab', 'ba')),
+  'unpaired': ('cyclegan:task=relief,size=64', (), ('ab', 'ba')),
 }
 
 REST = """
@@ -44,7 +44,7 @@ REST = """
 `experiments/README.md` and `experiments/results/NAME/` (attention, pairing, balance, multiscale): three seeds each,
 
 ```
-python -m i2i_jax.sweep --experiment=experiments/NAME.py --workdir=runs/NAME --seeds=3 --jobs=2
+i2i sweep --experiment=experiments/NAME.py --workdir=runs/NAME --seeds=3 --jobs=2
 ```
 
 Each run has one core to itself, so the same table comes out again to the last digit. `scores.csv.gz` there has each
@@ -58,13 +58,14 @@ They differ from run to run; their medians and ranges are what is printed.
 |---|---|
 | README, speed on a CPU; `experiments/results/speed/cpu.md` | `{speed} {variants} --rounds=5` |
 | README, speed on a GPU; `experiments/results/speed/h100.md` | `{speed} --rounds=3`, on an H100 |
-| README, memory by XLA's analysis | `{speed}_memory` |
-| README, bfloat16 in ten steps | `python -m pytest tests/test_precision.py` |
+| README, memory by XLA's analysis | `{speed}.memory` |
+| README, bfloat16 in ten steps | `python -m pytest tests/runtime/test_precision.py` |
 | `ms an update` of the experiments | the sweeps above; `times.csv` |
 
 ## On a GPU
 
-README, 256 px: on one H200, with the two commands that stand there.
+README, 256 px: on one H100, with the two commands that stand there. Those scores and the GPU's times are of commits
+64c8017 to cc5dd53, and were not run again since: later commits change no update of these configs.
 """
 REST = REST.replace('{speed}', 'python -m experiments.speed')
 REST = REST.replace('{variants}', '--torch=eager,channels_last,compile')
@@ -78,17 +79,17 @@ Written by `python -m experiments.numbers`, which runs the commands below. Test 
 def commands(name: str) -> list[str]:
   """What gives the scores `name`, as a user types it."""
   config, fields, directions = TRAINED[name]
-  lines = [' '.join((f'python -m i2i_jax.train --config={config} --workdir={RUNS / name}', *fields))]
+  lines = [' '.join((f'i2i train --config={config} --workdir={RUNS / name}', *fields))]
   for direction in directions:
     turn = '' if direction == 'ab' else f' --direction={direction}'
-    lines.append(f'python -m i2i_jax.evaluate --workdir={RUNS / name}{turn}')
+    lines.append(f'i2i evaluate --workdir={RUNS / name}{turn}')
   return lines
 
 
 def run(name: str):
   for line in commands(name):
     print(f'\n{name}: {line}', flush=True)
-    subprocess.run([sys.executable, *line.split()[1:]], check=True)
+    subprocess.run([sys.executable, '-m', 'i2i_jax', *line.split()[1:]], check=True)
 
 
 def scores(name: str) -> list[tuple[str, str, str, str]]:

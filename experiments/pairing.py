@@ -3,13 +3,13 @@
 From a map of elevations to a shaded relief, 64 px. A share of the training pairs is given another tile's target, at
 random but the same all through a run: 0, 10, 30, 60 and 100%. CycleGAN draws its two images independently, so a wrong
 pair means nothing to it; it learns from the same tiles. Both have the same generator (CycleGAN has two of them) and
-as many steps, of half the batch in CycleGAN: a step of it costs about three times as much all the same. The pairs of
+as many steps, of half the batch in CycleGAN: a step of it costs about twice as much all the same. The pairs of
 validation and test are right.
 
-  python -m i2i_jax.sweep --experiment=experiments/pairing.py --workdir=runs/pairing --seeds=3 --jobs=2
+  i2i sweep --experiment=experiments/pairing.py --workdir=runs/pairing --seeds=3 --jobs=2
 """
 
-CONFIG = 'configs/pix2pix_earth.py:task=relief,size=64'
+CONFIG = 'pix2pix:task=relief,size=64'
 FIELDS = {
   'steps': 400,
   'eval_every': 100,

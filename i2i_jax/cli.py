@@ -8,6 +8,7 @@ import argparse
 import errno
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -16,17 +17,44 @@ from pathlib import Path
 
 import jax
 
-from i2i_jax.config import BadInput, RunFault
+from i2i_jax.config import read_json
+from i2i_jax.errors import BadInput, RunFault
+from i2i_jax.runs import layout
+from i2i_jax.runtime import memory, precision
 
 
-def parser(doc: str, module: str) -> argparse.ArgumentParser:
+def parser(doc: str, name: str) -> argparse.ArgumentParser:
   """A parser whose --help shows a module's docstring as it stands."""
   return argparse.ArgumentParser(
-    prog=f'python -m i2i_jax.{module}',
+    prog=f'i2i {name}',
     description=doc,
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,
   )
+
+
+def run_options(parser: argparse.ArgumentParser, *, direction: bool = True, step: bool = True):
+  """--workdir, --direction and --step: the same in each command that takes a run."""
+  parser.add_argument('--workdir', type=Path, required=True, help='the folder of a run')
+  if direction:
+    parser.add_argument('--direction', default='ab', choices=('ab', 'ba'), help='default: ab')
+  if step:
+    text = 'the checkpoint; best: on the validation split; default: the newest'
+    parser.add_argument('--step', metavar='STEP|best', help=text)
+
+
+def parse_run(parser: argparse.ArgumentParser) -> argparse.Namespace:
+  """What was given, of a parser with `run_options`; JAX then computes in the run's precision."""
+  args = parser.parse_args()
+  file = args.workdir / layout.CONFIG
+  if file.is_file():
+    precision.enable(read_json(file).get('precision', 'float32'))
+  return args
+
+
+def typed(name: str) -> str:
+  """The command as it was given, to be noted and given again."""
+  return shlex.join(['i2i', name, *sys.argv[1:]])
 
 
 def keep_compiled():
@@ -50,17 +78,15 @@ def keep_compiled():
 
 
 def prepare():
-  """What a command or a notebook does first: logs of libraries are silenced, a CPU stands by, programs are kept."""
+  """What a command or a notebook does first: logs of libraries are silenced, programs are kept."""
   for noisy in ('absl', 'orbax', 'jax'):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
-  platforms = jax.config.jax_platforms
-  if platforms and 'cpu' not in platforms.split(','):
-    jax.config.update('jax_platforms', f'{platforms},cpu')  # cost.py counts there; the first one computes
   keep_compiled()
 
 
 def run(main: Callable[[], int | None]):
   """Runs a command and exits: what is the user's to mend is one line, anything else a traceback."""
+  memory.use_huge_pages()
   prepare()
   try:
     code = main() or 0

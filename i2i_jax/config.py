@@ -1,36 +1,22 @@
-"""What a user may get wrong, said in one line: errors, choices with the nearest name, and a config's numbers."""
+"""Configs: loaded from files and the command line, checked, compared, kept as JSON."""
 
-import difflib
 import json
 import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from i2i_jax.errors import BadInput, choice, nearest
+from i2i_jax.fields import OURS, READ_BY
 
-class BadInput(ValueError):
-  """Something given is wrong: found before anything is created. Commands print it and exit with 2."""
-
-
-class RunFault(RuntimeError):
-  """Something went wrong while running. Commands print it and exit with 1."""
-
-
-def nearest(name: str, options) -> str:
-  """'; did you mean X?' or '; it is one of A, B', to append to an error."""
-  options = [str(o) for o in options]
-  close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
-  known = ', '.join(sorted(options))
-  return f'did you mean {close[0]!r}? (it is one of {known})' if close else f'it is one of {known}'
-
-
-def choice(where: str, value: str, options) -> str:
-  """Returns `value` if it is one of `options`, else raises BadInput naming the field and the nearest option."""
-  if value in options:
-    return value
-  raise BadInput(f'{where} = {value!r} is not known: {nearest(value, options)}')
+PACKAGE = Path(__file__).parent
+# In a wheel configs lie in the package, in a checkout beside it.
+FOLDER = next(f for f in (PACKAGE / 'configs', PACKAGE.parent / 'configs') if f.is_dir())
+RENAMED = re.compile(r'(pix2pix|cyclegan|ugatit|pix2pixhd)_(earth|folder)')  # in 0.1
 
 
 def check_numbers(config: ml_collections.ConfigDict, where: str = 'config'):
@@ -55,19 +41,18 @@ def differences(old: dict, new: dict, where: str = 'config') -> list[str]:
   return lines
 
 
-def load(argv: list[str]) -> ml_collections.ConfigDict:
-  """The config of command-line arguments like ['--config=configs/x.py:size=64', '--config.optim.lr=1e-3'].
+def load(argv: list[str], *, unread: str = 'refused') -> ml_collections.ConfigDict:
+  """The config of command-line arguments like ['--config=pix2pix:size=64', '--config.optim.lr=1e-3'].
 
-  The file may also be a config.json that a run wrote.
+  A name is that of a config of this package, a path that of a file: also a config.json that a run wrote. A field that
+  is set though nothing reads it is refused, unless `unread` is 'kept'.
 
   Raises:
     BadInput: no such file, an unknown field (with the nearest name), a value of another type or below zero.
   """
   spec = next((a for a in argv if a.startswith('--config=')), '--config=')
-  name = spec.removeprefix('--config=')
-  path = Path(name if name.endswith('.json') else name.partition(':')[0])
-  if not path.is_file():
-    raise BadInput(f'--config: there is no file {path}; see configs/')
+  argv = [located(spec), *(a for a in argv if a != spec)]
+  spec = argv[0]
   fields, _ = parse([spec])
   for flag in (a.partition('=')[0] for a in argv if a.startswith('--config.')):
     check_field(fields, flag)
@@ -75,7 +60,24 @@ def load(argv: list[str]) -> ml_collections.ConfigDict:
   if stray:
     raise BadInput(f'{stray[0]!r} is not an option; a field of the config is set by --config.NAME=VALUE')
   check_numbers(config)
+  if unread == 'refused':
+    check_read(config, [a.partition('=')[0].removeprefix('--config.') for a in argv if a.startswith('--config.')])
   return config
+
+
+def located(spec: str) -> str:
+  """'--config=NAME:ARGUMENT' with the path of its file in place of a name. Raises BadInput where there is none."""
+  name, colon, argument = spec.removeprefix('--config=').partition(':')
+  path = Path(name)
+  if path.is_file():
+    return spec
+  if RENAMED.fullmatch(path.stem):
+    method, data = RENAMED.fullmatch(path.stem).groups()
+    raise BadInput(f'--config={name}: it is now --config={method}:data={data}, and the other arguments after that')
+  known = {file.stem: file for file in sorted(FOLDER.glob('[!_]*.py'))}
+  if not name or path.suffix or len(path.parts) > 1:
+    raise BadInput(f'--config: there is no file {path}; a config of this package has a name: {", ".join(known)}')
+  return f'--config={known[choice("--config", name, known)]}{colon}{argument}'
 
 
 def parse(argv: list[str]) -> tuple[ml_collections.ConfigDict, list[str]]:
@@ -103,6 +105,23 @@ def check_field(config: ml_collections.ConfigDict, flag: str):
     if name not in known:
       raise BadInput(f'{flag}: the config has no such field: {nearest(name, known)}')
     node = node[name]
+
+
+def check_read(config: ml_collections.ConfigDict, names: Iterable[str]):
+  """Raises BadInput for a field that was set though the chosen method, net or source does not read it."""
+  for name in names:
+    owner, values = READ_BY.get(name, ('', ()))
+    if owner and (chosen := value_at(config, owner)) in OURS[owner] and chosen not in values:
+      raise BadInput(
+        f'config.{name} is read by config.{owner} = {" or ".join(values)}, and not by {chosen}: leave it out'
+      )
+
+
+def value_at(config: ml_collections.ConfigDict, name: str):
+  """The value of a field named like 'optim.lr'."""
+  for part in name.split('.'):
+    config = config[part]
+  return config
 
 
 def override(config: ml_collections.ConfigDict, fields: dict):

@@ -1,7 +1,7 @@
 """Writes a run's net as a state dict that pytorch-CycleGAN-and-pix2pix loads with strict=True.
 
-  python -m i2i_jax.export_torch --workdir=runs/x --output=latest_net_G.pth
-  python -m i2i_jax.export_torch --workdir=runs/x --output=latest_net_D.safetensors --net=disc
+  i2i export_torch --workdir=runs/x --output=latest_net_G.pth
+  i2i export_torch --workdir=runs/x --output=latest_net_D.safetensors --net=disc
 
 --net=gen, the default, is the generator that translates: the average of the weights where the run keeps one.
 Of a CycleGAN run --direction=ab, the default, is the generator from A to B, and with --net=disc the discriminator
@@ -12,8 +12,13 @@ makes it so.
 
 from pathlib import Path
 
-from i2i_jax import checkpoint, cli, mesh, methods, torch_weights
-from i2i_jax.config import BadInput
+from i2i_jax import cli
+from i2i_jax.errors import BadInput
+from i2i_jax.evaluation import chosen
+from i2i_jax.exporting import torch_weights
+from i2i_jax.methods import base
+from i2i_jax.runs import checkpoint
+from i2i_jax.runtime import mesh
 
 
 def variables_of(run: checkpoint.Run, net: str, direction: str) -> dict:
@@ -21,9 +26,9 @@ def variables_of(run: checkpoint.Run, net: str, direction: str) -> dict:
   if net not in run.state.params:
     raise BadInput(f'--net={net}: this run has none')
   checkpoint.check_direction(run, direction)
-  params = methods.translating(run.state, run.config) if net == 'gen' else run.state.params[net]
+  params = base.translating(run.state, run.config) if net == 'gen' else run.state.params[net]
   stats = run.state.extra['batch_stats'][net]
-  if len(run.method.directions) > 1:
+  if len(run.method.translators) > 1:
     key = direction if net == 'gen' else direction[1]  # what goes to B is judged by B's discriminator
     params, stats = params[key], stats[key]
   return {'params': params, 'batch_stats': stats}
@@ -40,13 +45,12 @@ def export(workdir: Path, output: Path, *, net: str = 'gen', direction: str = 'a
 
 def main():
   parser = cli.parser(__doc__, 'export_torch')
-  parser.add_argument('--workdir', type=Path, required=True, help='the folder of a run')
+  cli.run_options(parser)
   parser.add_argument('--output', type=Path, required=True, help='a new file: .pth, .pt or .safetensors')
   parser.add_argument('--net', default='gen', choices=('gen', 'disc'), help='default: gen')
-  parser.add_argument('--direction', default='ab', choices=('ab', 'ba'), help='of a CycleGAN run; default: ab')
-  parser.add_argument('--step', type=int, help='the checkpoint; default: the newest')
-  args = parser.parse_args()
-  export(args.workdir, args.output, net=args.net, direction=args.direction, step=args.step)
+  args = cli.parse_run(parser)
+  step, _ = chosen.step_of(args.workdir, args.step)
+  export(args.workdir, args.output, net=args.net, direction=args.direction, step=step)
   print(f'{args.output}: the {args.net} of {args.workdir}')
 
 

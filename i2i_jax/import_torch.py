@@ -1,7 +1,7 @@
 """Makes a run's folder of weights that pytorch-CycleGAN-and-pix2pix trained or published.
 
-  python -m i2i_jax.import_torch --weights=latest_net_G.pth --net=resnet_9blocks --output=runs/h2z
-  python -m i2i_jax.translate --workdir=runs/h2z --input=FOLDER --output=FOLDER
+  i2i import_torch --weights=latest_net_G.pth --net=resnet_9blocks --output=runs/h2z
+  i2i translate --workdir=runs/h2z --input=FOLDER --output=FOLDER
 
 The folder is a pix2pix run's at step 0, with new optimizers: `translate` and `export_torch` take it. It translates
 as test.py there does: dropout on (but for --no_dropout, if that was given there), and batch norm with each image's
@@ -13,9 +13,7 @@ config.loss.gan is `none`.
 a file that could run code when loaded is refused. What is wrong is said before anything is written.
 """
 
-import shlex
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -23,10 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax import checkpoint, cli, mesh, methods, torch_weights
-from i2i_jax import workdir as folder
-from i2i_jax.config import BadInput, load, to_dict
-from i2i_jax.describe import parameter_count
+from i2i_jax import cli, fields, methods
+from i2i_jax.config import to_dict
+from i2i_jax.errors import BadInput
+from i2i_jax.exporting import torch_weights
+from i2i_jax.methods import base
+from i2i_jax.runs import checkpoint, folder
+from i2i_jax.runtime import mesh
+from i2i_jax.runtime.describe import parameter_count
 
 GENERATORS = {
   'unet_256': {'name': 'unet', 'depth': 8, 'padding': 'zero', 'dropout': 0.5},
@@ -36,7 +38,6 @@ GENERATORS = {
 }
 DISCRIMINATORS = {'basic': {'name': 'patchgan', 'layers': 3}, 'pixel': {'name': 'patchgan', 'layers': 0}}
 SIZES = {'unet_256': 256, 'unet_128': 128, 'resnet_9blocks': 256, 'resnet_6blocks': 128}  # px, as published
-COMMON = Path(__file__).parent.parent / 'configs' / 'common.py'
 
 
 def settle(config, tensors: dict[str, np.ndarray]) -> tuple[int, int]:
@@ -59,7 +60,7 @@ def settle(config, tensors: dict[str, np.ndarray]) -> tuple[int, int]:
 
 def fits(net: str, tensors: dict[str, np.ndarray]) -> bool:
   """Whether the file has all convolutions of the generator `net`."""
-  config = load([f'--config={COMMON}']).gen
+  config = fields.defaults().gen
   config.update(GENERATORS[net])
   settle(config, tensors)
   return all(f'{x.torch}.weight' in tensors for x in torch_weights.layers(config) if x.kind != 'norm')
@@ -67,7 +68,7 @@ def fits(net: str, tensors: dict[str, np.ndarray]) -> bool:
 
 def plan(tensors: dict, net: str, disc_tensors: dict | None, disc_net: str, no_dropout: bool):
   """The config of a run with these nets."""
-  config = load([f'--config={COMMON}'])
+  config = fields.defaults()
   config.method = 'pix2pix'
   config.gen.update(GENERATORS[net])
   config.data.channels_a, config.data.channels_b = settle(config.gen, tensors)
@@ -116,7 +117,7 @@ def import_weights(
 
   # The rest of a state at step 0: the optimizers'.
   batch = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), checkpoint.example_batch(config))
-  state = methods.start(method, config, jax.random.key(config.seed), batch)
+  state = base.init_on_devices(method, config, jax.random.key(config.seed), batch)
   nets = jax.tree.map(jnp.float32, nets)
   state = state.replace(
     params={key: v['params'] for key, v in nets.items()},
@@ -125,7 +126,7 @@ def import_weights(
   save(output, config, jax.device_put(state, mesh.make('data=1').replicated), command)
 
 
-def save(output: Path, config, state: methods.State, command: str):
+def save(output: Path, config, state: base.State, command: str):
   """Writes a run's folder under another name first, so that it is whole or not there."""
   try:
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +164,7 @@ def main():
   parser.add_argument('--disc_net', default='basic', choices=DISCRIMINATORS, help='what --netD was; default: basic')
   parser.add_argument('--no_dropout', action='store_true', help='the generator was trained without dropout')
   args = parser.parse_args()
-  command = shlex.join(['python', '-m', 'i2i_jax.import_torch', *sys.argv[1:]])
+  command = cli.typed('import_torch')
   import_weights(
     args.weights,
     args.net,
@@ -173,7 +174,7 @@ def main():
     no_dropout=args.no_dropout,
     command=command,
   )
-  print(f'{args.output}: a run of {args.net}; python -m i2i_jax.translate --workdir={args.output} translates with it')
+  print(f'{args.output}: a run of {args.net}; i2i translate --workdir={args.output} translates with it')
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from i2i_jax.config import BadInput, choice
+from i2i_jax.errors import BadInput, choice
 
 SCHEDULES = ('linear', 'pix2pixhd', 'cosine', 'step', 'constant')
 
@@ -93,7 +93,7 @@ def freeze(tx: optax.GradientTransformation, part: str, steps: int) -> optax.Gra
   """`tx`, but what is under a key `part` of the nested weights stays as it is for the first `steps` updates.
 
   When the part is freed, the optimizer of all weights begins anew: update_fixed_params in models/pix2pixHD_model.py
-  of NVIDIA/pix2pixHD makes a new Adam then. What the learning rate counts goes on.
+  of NVIDIA/pix2pixHD makes a new Adam then. The learning rate keeps its count.
   """
 
   def split(tree):

@@ -1,6 +1,6 @@
 """Runs an experiment: all its variants with several seeds, then one table, plots and a page of them.
 
-  python -m i2i_jax.sweep --experiment=experiments/attention.py --workdir=runs/attention --seeds=3 --jobs=2
+  i2i sweep --experiment=experiments/attention.py --workdir=runs/attention --seeds=3 --jobs=2
 
 An experiment is a file like those in experiments/: its docstring states a question, CONFIG names a config, and
 sweep() yields (name, fields of the config to set), the baseline first. FIELDS are set in all variants; MATCH
@@ -9,7 +9,7 @@ sweep() yields (name, fields of the config to set), the baseline first. FIELDS a
 compared with one another, besides each with the baseline.
 
 Only what is not yet done is run, so a sweep may be stopped (Ctrl-C or SIGTERM) and started again at will. A run that
-fails is named at the end, with the last line of its log; the others go on. Each run has a processor core to
+fails is named at the end, with the last line of its log; the others continue. Each run has a processor core to
 itself (on Linux): so results do not depend on --jobs, and on one machine's CPU they are the same to the last digit.
 
 WORKDIR gets VARIANT/seedN/, which is an ordinary run; table.md, .csv and .tex; comparisons.csv; scores.csv.gz, each
@@ -23,7 +23,6 @@ import importlib.util
 import io
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -33,9 +32,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from i2i_jax import cli, cost, data, match, methods, metrics, sweep_report
-from i2i_jax import workdir as folder
-from i2i_jax.config import BadInput, RunFault, choice, differences, load, override, read_json, to_dict
+from i2i_jax import cli, data, methods
+from i2i_jax.config import check_read, differences, load, override, read_json, to_dict, value_at
+from i2i_jax.errors import BadInput, RunFault, choice
+from i2i_jax.evaluation import metrics
+from i2i_jax.runs import folder, layout
+from i2i_jax.runtime import cost
+from i2i_jax.sweeps import match, report
 
 POLL_SECONDS = 0.2
 MARK, WIDTHS = 'sweep.json', 'widths.json'
@@ -60,7 +63,7 @@ class Images(NamedTuple):
   groups: list[str]  # see data.groups
 
 
-class Run(NamedTuple):
+class Trial(NamedTuple):
   variant: str
   seed: int
   config: object
@@ -121,12 +124,13 @@ def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> di
   for field in given:
     if not field.startswith('--config.') or '=' not in field or field.startswith('--config.seed='):
       raise BadInput(f'{field!r}: a field of all runs is set by --config.NAME=VALUE; seeds by --seeds')
-  common = load([f'--config={experiment.config}', *given])
+  common = load([f'--config={experiment.config}', *given], unread='kept')  # a variant may read it
   typed = {name: value_at(common, name) for name in (a.partition('=')[0].removeprefix('--config.') for a in given)}
   configs, target = {}, 0.0
   for name, fields in experiment.variants:
     config = load([f'--config={experiment.config}'])
     override(config, {**experiment.fields, **fields, **typed})
+    check_read(config, {**experiment.fields, **fields})
     # Each score of the validation split has its checkpoint, so that the best can be taken.
     override(config, {'checkpoint_every': config.eval_every, 'keep_every': config.eval_every})
     methods.get(config)
@@ -169,7 +173,7 @@ def check_folder(workdir: Path, path: Path, experiment: Experiment) -> dict:
   return mark
 
 
-def check_data(runs: list[Run]) -> Images:
+def check_data(runs: list[Trial]) -> Images:
   """The images that all runs are scored on.
 
   Raises BadInput where they cannot be scored, or are not those that an earlier run was scored on. Data that are made
@@ -184,6 +188,8 @@ def check_data(runs: list[Run]) -> Images:
         if not sources[split].paired:
           raise BadInput(f'{run.variant}: its {split} images have no partners to be scored against')
       known[key] = {split: source.fingerprint for split, source in sources.items()}
+    if known[key]['test'] != (first := next(iter(known.values()))['test']):
+      raise BadInput(f'{run.variant}: its test images ({known[key]["test"]}) are not those of the baseline ({first})')
     if known[key]['val'] == known[key]['test']:
       raise BadInput(
         f'{run.variant}: validation and test are the same images, so checkpoints would be chosen on test; add a val/ '
@@ -195,13 +201,7 @@ def check_data(runs: list[Run]) -> Images:
   return Images([test[i]['name'] for i in range(len(test))], data.groups(test))
 
 
-def value_at(config, name: str):
-  for part in name.split('.'):
-    config = config[part]
-  return config
-
-
-def plan(configs: dict[str, tuple[object, float]], workdir: Path, seeds: int) -> list[Run]:
+def plan(configs: dict[str, tuple[object, float]], workdir: Path, seeds: int) -> list[Trial]:
   """All runs, first seeds first: so that each variant is compiled once (programs are kept for the next
   run, and a seed is not part of them), and there is soon something to compare.
 
@@ -213,8 +213,8 @@ def plan(configs: dict[str, tuple[object, float]], workdir: Path, seeds: int) ->
     for name, (config, _) in configs.items():
       config = config.copy_and_resolve_references()
       override(config, {'seed': seed})
-      runs.append(Run(name, seed, config, workdir / name / f'seed{seed}'))
-      file = runs[-1].folder / 'config.json'
+      runs.append(Trial(name, seed, config, workdir / name / f'seed{seed}'))
+      file = runs[-1].folder / layout.CONFIG
       if file.exists() and (changed := differences(read_json(file), to_dict(config))):
         raise BadInput(
           f"{runs[-1].folder} holds another config's run ({'; '.join(changed[:4])}); name another --workdir, or "
@@ -223,9 +223,9 @@ def plan(configs: dict[str, tuple[object, float]], workdir: Path, seeds: int) ->
   return runs
 
 
-def result_of(run: Run) -> dict | None:
+def result_of(run: Trial) -> dict | None:
   """What a run left when it was done, or None."""
-  file = run.folder / 'result.json'
+  file = run.folder / layout.RESULT
   return read_json(file) if file.exists() else None
 
 
@@ -254,7 +254,7 @@ def on_core(slot: int):
     os.sched_setaffinity(0, cores)
 
 
-def start(run: Run, slot: int, metric: str, variables: dict[str, str]) -> subprocess.Popen:
+def start(run: Trial, slot: int, metric: str, variables: dict[str, str]) -> subprocess.Popen:
   run.folder.parent.mkdir(parents=True, exist_ok=True)
   folder.write_json(run.file, to_dict(run.config))
   arguments = [f'--config={run.file}', f'--workdir={run.folder}', f'--metric={metric}', '--stop_with_parent']
@@ -262,7 +262,7 @@ def start(run: Run, slot: int, metric: str, variables: dict[str, str]) -> subpro
   # input closes when the sweep ends, however it does.
   with open(run.log, 'a') as log, on_core(slot):
     return subprocess.Popen(
-      [sys.executable, '-m', 'i2i_jax.sweep_run', *arguments],
+      [sys.executable, '-m', 'i2i_jax.sweeps.run', *arguments],
       stdin=subprocess.PIPE,
       stdout=log,
       stderr=subprocess.STDOUT,
@@ -271,10 +271,10 @@ def start(run: Run, slot: int, metric: str, variables: dict[str, str]) -> subpro
     )
 
 
-def wait_for_earlier(runs: list[Run]):
+def wait_for_earlier(runs: list[Trial]):
   """Runs of a sweep that was killed save and end by themselves: waits until they have."""
   for run in runs:
-    file, said = run.folder / '.lock', False
+    file, said = run.folder / layout.LOCK, False
     while file.exists():
       with open(file, 'a') as lock, contextlib.suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -285,7 +285,7 @@ def wait_for_earlier(runs: list[Run]):
       time.sleep(POLL_SECONDS)
 
 
-def run_all(runs: list[Run], jobs: int, metric: str, total: int) -> tuple[list[tuple[Run, int]], int]:
+def run_all(runs: list[Trial], jobs: int, metric: str, total: int) -> tuple[list[tuple[Trial, int]], int]:
   """Runs them, `jobs` at a time. Returns those that failed with their exit codes, and the signal that stopped it."""
   waiting, running, failed = list(runs), {}, []
   variables = environment(jobs)
@@ -347,7 +347,7 @@ def main() -> int:
   configs = variant_configs(experiment, given, args.workdir / WIDTHS)
   runs = plan(configs, args.workdir, args.seeds)
   images = check_data(runs)
-  command = shlex.join(['python', '-m', 'i2i_jax.sweep', *sys.argv[1:]])
+  command = cli.typed('sweep')
   with folder.lock(args.workdir):
     folder.write_json(args.workdir / MARK, mark)
     wait_for_earlier(runs)
@@ -357,7 +357,7 @@ def main() -> int:
     ratios = {name: ratio for name, (_, ratio) in configs.items()}
     results = [(run.variant, run.seed, run.folder, result) for run in runs if (result := result_of(run))]
     if results:
-      paths = sweep_report.write(
+      paths = report.write(
         args.workdir,
         experiment,
         results,
@@ -368,7 +368,7 @@ def main() -> int:
       )
       print('\n'.join(map(str, paths)))
   if stopped:
-    print(f'stopped with {len(results)} of {len(runs)} runs done; the same command goes on from there')
+    print(f'stopped with {len(results)} of {len(runs)} runs done; the same command resumes there')
     return 128 + stopped
   if failed:
     reasons = '\n'.join(

@@ -28,18 +28,19 @@ import jax
 import numpy as np
 import pytest
 
-from configs import common
+from i2i_jax import fields
 from i2i_jax.data import images
-from i2i_jax.models import conv
+from i2i_jax.layers import conv_forms as conv
 
 PLAIN = {f'test_{name}' for name in ('attention', 'cyclegan', 'multiscale', 'pix2pixhd', 'regularisers', 'ugatit')}
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 
-@pytest.fixture(autouse=True)
-def single_precision():
-  """A run in float64 switches it on for the whole process: switch it off again."""
+@pytest.fixture
+def double_precision():
+  """JAX computes in float64, in this test."""
+  jax.config.update('jax_enable_x64', True)
   yield
   jax.config.update('jax_enable_x64', False)
 
@@ -47,7 +48,7 @@ def single_precision():
 @pytest.fixture(autouse=True)
 def plain_convolutions(request):
   """In the files that are about methods, whole training steps have XLA's own convolutions, which compile in less than
-  half the time. tests/test_conv.py trains with ours and with those, to the same losses.
+  half the time. tests/layers/test_conv.py trains with ours and with those, to the same losses.
   """
   with conv.plain() if request.path.stem in PLAIN else contextlib.nullcontext():
     yield
@@ -56,10 +57,10 @@ def plain_convolutions(request):
 @pytest.fixture
 def tiny():
   """A pix2pix config that trains a step in no time, on made-up pairs of 16x24 px."""
-  config = common.get_config()
+  config = fields.defaults()
   config.steps = 6
   config.batch_size = 8
-  config.data.update({'name': 'fake', 'load_size': (18, 28), 'crop_size': (16, 24)})
+  config.data.update({'name': 'tests.fake', 'load_size': (18, 28), 'crop_size': (16, 24)})
   config.gen.update({'depth': 3, 'width': 4, 'max_width': 8})
   config.disc.update({'layers': 1, 'width': 4})
   config.update({'log_every': 1, 'eval_every': 3, 'checkpoint_every': 3, 'samples': 2})

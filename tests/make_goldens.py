@@ -1,4 +1,4 @@
-"""Computes the goldens of test_parity.py with PyTorch, in float64, from experiments/torch_nets.py and torch_steps.py.
+"""Computes the goldens of test_parity.py with PyTorch, in float64, from the nets and steps in experiments/speed/.
 
   python -m tests.make_goldens
 
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from experiments import torch_steps
-from experiments.torch_nets import build
+from experiments.speed import torch_steps
+from experiments.speed.torch_nets import build
 from tests import parity_cases as cases
 
 FOLDER = Path(__file__).parent / 'goldens'

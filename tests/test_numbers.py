@@ -42,7 +42,7 @@ def test_a_line_of_scores_is_the_measured_one(measured, file, name):
 
 
 def test_configs_name_the_scores_that_were_measured(measured):
-  pix2pix, cyclegan = ((ROOT / 'configs' / f'{name}_earth.py').read_text() for name in ('pix2pix', 'cyclegan'))
+  pix2pix, cyclegan = ((ROOT / 'configs' / f'{name}.py').read_text() for name in ('pix2pix', 'cyclegan'))
   ours = {name: rows[0][2] for name, rows in measured.items()}
   assert f'relief {ours["relief"]}, satellite {ours["satellite"]}, map {ours["map"]} dB (seed 0)' in pix2pix
   there, back = (next(r[2] for r in measured['unpaired'] if r[:2] == (d, 'cyclegan')) for d in ('ab', 'ba'))

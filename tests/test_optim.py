@@ -7,13 +7,13 @@ import numpy as np
 import optax
 import pytest
 
-from configs import common
-from i2i_jax import compiling, optim
+from i2i_jax import fields, optim
+from i2i_jax.runtime import compiling
 
 
-def rates(steps, epoch, **fields):
-  config = common.get_config().optim
-  config.update(fields)
+def rates(steps, epoch, **changes):
+  config = fields.defaults().optim
+  config.update(changes)
   rate = optim.schedule(config, steps, epoch)
   return np.array([rate(np.int32(s)) for s in range(steps)]) / config.lr
 
@@ -37,7 +37,7 @@ def test_pix2pixhds_schedule_is_its_loop():
 @pytest.mark.parametrize('schedule', ['linear', 'pix2pixhd', 'cosine'])
 def test_the_rate_is_as_fine_as_float64_where_that_is_on(schedule):
   """A rate in float32 was 1e-8 off in runs of float64."""
-  config = common.get_config().optim
+  config = fields.defaults().optim
   config.schedule = schedule
   singles = rates(1400, 7, schedule=schedule)
   with jax.enable_x64(True):
@@ -78,7 +78,7 @@ def tree_of(rng):
 
 
 def test_adam_is_optaxs():
-  config = common.get_config().optim
+  config = fields.defaults().optim
   ours, theirs = optim.adam(config, optim.schedule(config, 10, 1)), optax.adam(2e-4, b1=0.5, b2=0.999)
   rng = np.random.default_rng(0)
   params = tree_of(rng)
@@ -93,7 +93,7 @@ def test_adam_is_optaxs():
 
 def test_an_update_takes_no_copy_of_the_moments():
   """The state is given away and written in place: the program's own room is less than one moment's."""
-  config = common.get_config().optim
+  config = fields.defaults().optim
   tx = optim.adam(config, lambda step: 2e-4)
 
   @functools.partial(compiling.jit, donate_argnums=(0, 1))

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from experiments import speed, speed_rows, speed_table
+from experiments.speed import __main__ as speed
+from experiments.speed import rows as speed_rows
+from experiments.speed import table as speed_table
 from i2i_jax import methods
-from i2i_jax.config import BadInput
+from i2i_jax.errors import BadInput
 
 
 def turns(*walls, cpu=2.0):

@@ -13,10 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from i2i_jax import checkpoint, config, data, mesh, train, workdir
-from i2i_jax.config import BadInput, RunFault
-from i2i_jax.data import fake
-from i2i_jax.writer import read_log
+from i2i_jax import config, data, train
+from i2i_jax.errors import BadInput, RunFault
+from i2i_jax.runs import checkpoint
+from i2i_jax.runs import folder as workdir
+from i2i_jax.runs.log import read_log
+from i2i_jax.runtime import mesh
+from tests import fake
 
 
 def losses(folder):
@@ -114,7 +117,9 @@ def test_resuming_would_show_what_is_left_out(everything, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(('precision', 'steps', 'tolerance'), [('float64', 20, 1e-9), ('float32', 5, 1e-3)])
-def test_one_and_eight_devices_agree(tiny, tmp_path, precision, steps, tolerance):
+def test_one_and_eight_devices_agree(tiny, tmp_path, precision, steps, tolerance, request):
+  if precision == 'float64':
+    request.getfixturevalue('double_precision')
   with tiny.unlocked():
     tiny.update({'steps': steps, 'precision': precision, 'eval_every': 100, 'checkpoint_every': 100, 'samples': 0})
     if precision == 'float64':
@@ -257,8 +262,8 @@ def test_a_signal_saves_and_the_run_goes_on(tmp_path, number):
   """A real process is stopped in the middle; what it left is carried to the end."""
   folder = tmp_path / 'run'
   command = [
-    *(sys.executable, '-m', 'i2i_jax.train', '--config=configs/pix2pix_folder.py:runlocal', f'--workdir={folder}'),
-    *('--config.data.name=fake', '--config.steps=100000', '--config.log_every=1', '--config.eval_every=100000'),
+    *(sys.executable, '-m', 'i2i_jax.train', '--config=pix2pix:data=folder,runlocal', f'--workdir={folder}'),
+    *('--config.data.name=tests.fake', '--config.steps=100000', '--config.log_every=1', '--config.eval_every=100000'),
     *('--config.checkpoint_every=100000', '--config.samples=0', '--mesh=data=1'),
   ]
   process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -271,7 +276,7 @@ def test_a_signal_saves_and_the_run_goes_on(tmp_path, number):
   steps = [line['step'] for line in losses(folder)]
   assert steps == list(range(1, len(steps) + 1))
   assert checkpoint.steps(folder) == [steps[-1]]  # no step is lost
-  assert 'the same command goes on' in output
+  assert 'the same command resumes there' in output
 
 
 # ---------------------------------------------------------------------------------------------- the command line
@@ -289,7 +294,7 @@ def test_a_signal_saves_and_the_run_goes_on(tmp_path, number):
 )
 def test_bad_overrides_are_one_line(arguments, words):
   with pytest.raises(BadInput) as error:
-    config.load(['--config=configs/pix2pix_folder.py', *arguments])
+    config.load(['--config=pix2pix:data=folder', *arguments])
   assert words in str(error.value)
   assert '\n' not in str(error.value)
 
@@ -298,8 +303,8 @@ def test_bad_overrides_are_one_line(arguments, words):
   ('spec', 'words'),
   [
     ('configs/nowhere.py', 'there is no file configs/nowhere.py'),
-    ('configs/pix2pix_earth.py:sise=64', "argument 'sise' is not known: did you mean 'size'?"),
-    ('configs/pix2pix_earth.py:size=big', "argument 'size': 'big' is not int"),
+    ('pix2pix:sise=64', "argument 'sise' is not known: did you mean 'size'?"),
+    ('pix2pix:size=big', "argument 'size': 'big' is not int"),
   ],
 )
 def test_bad_config_names_are_one_line(spec, words):
@@ -343,7 +348,7 @@ def test_bad_values_are_refused_before_anything_is_made(tiny, tmp_path, field, v
 
 
 def test_the_command_exits_with_2_and_one_line(command, tmp_path):
-  result = command('i2i_jax.train', '--config=configs/pix2pix_folder.py:path=/nowhere', f'--workdir={tmp_path / "x"}')
+  result = command('i2i_jax.train', '--config=pix2pix:data=folder,path=/nowhere', f'--workdir={tmp_path / "x"}')
   assert result.returncode == 2
   assert result.stderr.strip() == 'error: config.data.path: there is no folder /nowhere'
   assert not (tmp_path / 'x').exists()
@@ -351,7 +356,7 @@ def test_the_command_exits_with_2_and_one_line(command, tmp_path):
 
 def test_from_a_users_folder_to_translated_pictures(command, picture_folder, tmp_path):
   """The README's way, gray to colour, 301x200 px a side: train, evaluate, translate, report."""
-  run, spec = tmp_path / 'run', f'configs/pix2pix_folder.py:path={picture_folder},runlocal'
+  run, spec = tmp_path / 'run', f'pix2pix:data=folder,path={picture_folder},runlocal'
   trained = command(
     'i2i_jax.train', f'--config={spec}', '--config.data.channels_a=1', '--config.steps=4', f'--workdir={run}'
   )
@@ -368,7 +373,7 @@ def test_from_a_users_folder_to_translated_pictures(command, picture_folder, tmp
 def test_a_file_that_breaks_while_training_is_named_with_exit_code_1(command, picture_folder, tmp_path):
   broken = picture_folder / 'train' / '2.png'
   broken.write_bytes(broken.read_bytes()[:-3000])
-  spec = f'configs/pix2pix_folder.py:path={picture_folder},runlocal'
+  spec = f'pix2pix:data=folder,path={picture_folder},runlocal'
   result = command('i2i_jax.train', f'--config={spec}', f'--workdir={tmp_path / "run"}')
   assert result.returncode == 1
   assert '2.png: cannot be read as an image' in result.stderr.splitlines()[-1]
@@ -378,7 +383,7 @@ def test_a_file_that_breaks_while_training_is_named_with_exit_code_1(command, pi
 def test_help_and_describe(command):
   helped = command('i2i_jax.train', '--help')
   assert helped.returncode == 0
-  assert 'goes on from there' in helped.stdout
-  described = command('i2i_jax.train', '--config=configs/pix2pix_earth.py:size=256', '--describe')
+  assert 'the same command resumes there' in helped.stdout
+  described = command('i2i_jax.train', '--config=pix2pix:size=256', '--describe')
   assert 'gen: 54,413,955 parameters' in described.stdout.splitlines()
   assert 'disc: 2,768,705 parameters' in described.stdout.splitlines()

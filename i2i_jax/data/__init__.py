@@ -1,11 +1,11 @@
 """Data sources and the pipeline from them to batches.
 
-The file name is the registry: `config.data.name = 'earth'` means `i2i_jax/data/earth.py`. Such a file has one
-function, `source(config.data, split)`, which returns random access to a split: `len(s)`, `s[i]` = {'a': uint8
-[H, W, C], 'b': ..., 'name': str}, `s.paired`, and `s.fingerprint`, a string that changes when the data do. With
-`config.data.paired` off, the training split is an `Unpaired`: two sets of images without partners. Where images
-belong together, like neighbouring tiles of one picture, `s.groups` has a label of each: an interval then takes groups
-for independent, not images.
+The file name is the registry: `config.data.name = 'earth'` means `i2i_jax/data/sources/earth.py`, and a name with a
+dot, like 'my_package.my_source', any module that Python finds. Such a file has one function, `source(config.data,
+split)`, which returns random access to a split: `len(s)`, `s[i]` = {'a': uint8 [H, W, C], 'b': ..., 'name': str},
+`s.paired`, and `s.fingerprint`, a string that changes when the data do. With `config.data.paired` off, the training
+split is an `Unpaired`: two sets of images without partners. Where images belong together, like neighbouring tiles of
+one picture, `s.groups` has a label of each: an interval then takes groups for independent, not images.
 """
 
 import functools
@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 import grain
 import numpy as np
 
-from i2i_jax.config import BadInput, choice
-from i2i_jax.data import images
+from i2i_jax.data import images, sources
+from i2i_jax.errors import BadInput, choice
 
 SPLITS = ('train', 'val', 'test')
 CACHE_BYTES = 1 << 30  # training images that need no more than this stay in memory, decoded
@@ -68,14 +68,13 @@ class WrongPairs:
     return pair if partner == index else {**pair, 'b': self.pairs[partner]['b']}
 
 
-SOURCES = [m.name for m in pkgutil.iter_modules(__path__) if m.name != 'images']
+SOURCES = [m.name for m in pkgutil.iter_modules(sources.__path__) if not m.name.startswith(('_', 'base'))]
 
 
 def get(config, split: str):
   """The random access to `split` of the source that config.data names, checked by reading its first pair."""
   choice('split', split, SPLITS)
-  name = choice('config.data.name', config.data.name, SOURCES)
-  source = importlib.import_module(f'{__name__}.{name}').source(config.data, split)
+  source = module_of(config.data.name).source(config.data, split)
   if any(load < crop for load, crop in zip(config.data.load_size, config.data.crop_size, strict=True)):
     raise BadInput(
       f'config.data.load_size {tuple(config.data.load_size)} is smaller than crop_size {tuple(config.data.crop_size)}'
@@ -99,6 +98,19 @@ def get(config, split: str):
     if split == 'train':
       return WrongPairs(source, share, config.seed)
   return source
+
+
+def module_of(name: str):
+  """The module of a source of this package, or of the user's own where `name` has a dot."""
+  if '.' not in name:
+    return importlib.import_module(f'{sources.__name__}.{choice("config.data.name", name, SOURCES)}')
+  try:
+    module = importlib.import_module(name)
+  except ModuleNotFoundError as error:
+    raise BadInput(f'config.data.name = {name}: {error}; the module must be installed or lie on PYTHONPATH') from None
+  if not hasattr(module, 'source'):
+    raise BadInput(f'config.data.name = {name}: that module has no function source(config.data, split)')
+  return module
 
 
 def groups(source) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from i2i_jax.config import BadInput
+from i2i_jax.errors import BadInput
 
 FORMATS = {
   '.png': 'PNG',

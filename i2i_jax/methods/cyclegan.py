@@ -12,15 +12,19 @@ import itertools
 
 import jax
 
-from i2i_jax import losses, models, optim, pool, regularisers
-from i2i_jax.config import BadInput, choice
-from i2i_jax.diffaugment import augment
-from i2i_jax.methods import (
+from i2i_jax import models, optim
+from i2i_jax.errors import BadInput, choice
+from i2i_jax.layers import attention
+from i2i_jax.losses import image_pool, objectives, regularisers
+from i2i_jax.losses.diffaugment import augment
+from i2i_jax.methods.base import (
   Method,
+  Translator,
   check_unpaired,
   finish_step,
   init_sides,
   init_state,
+  output,
   run_each,
   runner,
   translate_each,
@@ -28,12 +32,11 @@ from i2i_jax.methods import (
   update,
   with_extra,
 )
-from i2i_jax.models import attention
-from i2i_jax.precision import storage
+from i2i_jax.runtime.precision import storage_dtype
 
 
 def create(config, steps_per_epoch: int) -> Method:
-  gan = losses.gan(config.loss.gan)
+  gan = objectives.gan(config.loss.gan)
   if gan is None:
     raise BadInput("config.loss.gan = 'none': CycleGAN has nothing to learn from without an objective, like lsgan")
   channels = {'a': config.data.channels_a, 'b': config.data.channels_b}
@@ -50,7 +53,7 @@ def create(config, steps_per_epoch: int) -> Method:
   if config.grow and config.pool:
     raise BadInput(f'config.pool = {config.pool}: a pool holds images of one size, and config.grow changes it; set 0')
   regularisers.check(config)
-  dtype, run = storage(config.precision), runner(config)
+  dtype, run = storage_dtype(config.precision), runner(config)
 
   disc = models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gens[d], channels[d[0]]) for d in gens} | {f'disc_{x}': (disc, channels[x]) for x in channels}
@@ -63,7 +66,7 @@ def create(config, steps_per_epoch: int) -> Method:
   def init(rng, batch):
     """A fresh State; `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C']}, of which only shapes count."""
     variables = init_sides(rng, batch, gens, disc)
-    pools = {k: pool.init(config.pool, batch[k].shape[1:], dtype) for k in 'ab'} if config.pool else {}
+    pools = {k: image_pool.init(config.pool, batch[k].shape[1:], dtype) for k in 'ab'} if config.pool else {}
     return init_state(variables, txs, dtype, config, {'pool': pools})
 
   def gen_step(state, a, b, rng):
@@ -102,15 +105,15 @@ def create(config, steps_per_epoch: int) -> Method:
       parts = {
         'loss/gan_ab': config.loss.gan_weight * fool('b', fake_b),
         'loss/gan_ba': config.loss.gan_weight * fool('a', fake_a),
-        'loss/cycle_a': config.loss.cycle_a * losses.l1(cycle_a, a),
-        'loss/cycle_b': config.loss.cycle_b * losses.l1(cycle_b, b),
+        'loss/cycle_a': config.loss.cycle_a * objectives.l1(cycle_a, a),
+        'loss/cycle_b': config.loss.cycle_b * objectives.l1(cycle_b, b),
       }
       if identity:
         weight = config.loss.identity
-        parts['loss/identity_a'] = weight * config.loss.cycle_a * losses.l1(identity_a[0], a)
-        parts['loss/identity_b'] = weight * config.loss.cycle_b * losses.l1(identity_b[0], b)
+        parts['loss/identity_a'] = weight * config.loss.cycle_a * objectives.l1(identity_a[0], a)
+        parts['loss/identity_b'] = weight * config.loss.cycle_b * objectives.l1(identity_b[0], b)
       if with_cam:  # of a direction's calls the first is on its source, the second on its target
-        parts |= {f'loss/cam_{d}': config.loss.cam * losses.cam(*cams[d][:2]) for d in cams}
+        parts |= {f'loss/cam_{d}': config.loss.cam * objectives.cam(*cams[d][:2]) for d in cams}
       loss = sum(parts.values())
       return loss, (stats, {'a': fake_a, 'b': fake_b}, parts | {'loss/gen': loss})
 
@@ -166,17 +169,20 @@ def create(config, steps_per_epoch: int) -> Method:
 
     pools = {}
     for i, (which, old) in enumerate(state.extra['pool'].items()):
-      swap, slot = pool.draw(jax.random.fold_in(pool_rng, i), old, len(fakes[which]))
-      pools[which], fakes[which] = pool.query(old, fakes[which], swap, slot)
+      swap, slot = image_pool.draw(jax.random.fold_in(pool_rng, i), old, len(fakes[which]))
+      pools[which], fakes[which] = image_pool.query(old, fakes[which], swap, slot)
     state = with_extra(state, pool=pools)
 
     state, disc_metrics = disc_step(state, reals, fakes, disc_rng)
     return finish_step(state, config), metrics | gen_metrics | disc_metrics
 
-  def translate(state, images, rng, direction='ab'):
+  def translator(direction):
     """fake_b of images a ('ab'), or fake_a of images b ('ba')."""
-    params = translating(state, config)[direction]
-    stats = state.extra['batch_stats']['gen'][direction]
-    return translate_each(gens[direction], params, stats, images, rng, config)
 
-  return Method(init, train_step, translate, nets, directions=('ab', 'ba'))
+    def translate(state, images, rng, want=output):
+      params, stats = translating(state, config)[direction], state.extra['batch_stats']['gen'][direction]
+      return translate_each(gens[direction], params, stats, images, rng, config, want)
+
+    return Translator(translate, f'gen_{direction}')
+
+  return Method(init, train_step, {d: translator(d) for d in ('ab', 'ba')}, nets)

@@ -12,33 +12,36 @@ is regression: the baseline that every ablation needs.
 import jax
 import jax.numpy as jnp
 
-from i2i_jax import losses, models, multiscale, optim, regularisers
-from i2i_jax.config import BadInput, choice
-from i2i_jax.diffaugment import augment
-from i2i_jax.methods import (
+from i2i_jax import models, optim
+from i2i_jax.errors import BadInput, choice
+from i2i_jax.layers import attention
+from i2i_jax.losses import multiscale, objectives, regularisers
+from i2i_jax.losses.diffaugment import augment
+from i2i_jax.methods.base import (
   Method,
+  Translator,
   apply_grads,
   finish_step,
   init_state,
+  output,
   runner,
   translate_each,
   translating,
   update,
   with_stats,
 )
-from i2i_jax.models import attention
-from i2i_jax.precision import storage
+from i2i_jax.runtime.precision import storage_dtype
 
 
 def create(config, steps_per_epoch: int) -> Method:
-  gan = losses.gan(config.loss.gan)
+  gan = objectives.gan(config.loss.gan)
   adversarial = gan is not None
   gen_first = choice('config.order', config.order, ('paper', 'disc_first', 'gen_first')) == 'gen_first'
   if config.loss.feature_matching and not adversarial:
     raise BadInput("config.loss.feature_matching: with config.loss.gan = 'none' no net has features; set it to 0")
   regularisers.check(config)
   multiscale.check(config)
-  dtype, run = storage(config.precision), runner(config)
+  dtype, run = storage_dtype(config.precision), runner(config)
 
   channels_a, channels_b = config.data.channels_a, config.data.channels_b
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
@@ -99,7 +102,7 @@ def create(config, steps_per_epoch: int) -> Method:
 
     def loss_fn(outputs):
       fake_b, images, cams = outputs
-      l1 = losses.l1(fake_b, b)
+      l1 = objectives.l1(fake_b, b)
       loss, stats, metrics = config.loss.l1 * l1, {}, {'loss/l1': l1}
       if adversarial:
         params, stats = state.params['disc'], state.extra['batch_stats']['disc']
@@ -114,7 +117,7 @@ def create(config, steps_per_epoch: int) -> Method:
       more, parts = multiscale.reconstruction(config.loss, fake_b, b, images)
       loss += more
       if with_cam:
-        parts['loss/cam'] = losses.cam(*cams)
+        parts['loss/cam'] = objectives.cam(*cams)
         loss += config.loss.cam * parts['loss/cam']
       return loss, (stats, metrics | parts | {'loss/gen': loss})
 
@@ -148,10 +151,9 @@ def create(config, steps_per_epoch: int) -> Method:
       metrics |= more
     return finish_step(state, config), metrics
 
-  def translate(state, images, rng, direction='ab'):
+  def translate(state, images, rng, want=output):
     """fake_b for images a."""
-    del direction  # there is only one
-    params = translating(state, config)
-    return translate_each(gen, params, state.extra['batch_stats']['gen'], images, rng, config)
+    params, stats = translating(state, config), state.extra['batch_stats']['gen']
+    return translate_each(gen, params, stats, images, rng, config, want)
 
-  return Method(init, train_step, translate, nets)
+  return Method(init, train_step, {'ab': Translator(translate, 'gen')}, nets)

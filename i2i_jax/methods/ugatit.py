@@ -13,26 +13,29 @@ import functools
 import jax
 import optax
 
-from i2i_jax import losses, models, optim, regularisers
-from i2i_jax.config import BadInput, choice
-from i2i_jax.diffaugment import augment
-from i2i_jax.methods import (
+from i2i_jax import models, optim
+from i2i_jax.errors import BadInput, choice
+from i2i_jax.losses import objectives, regularisers
+from i2i_jax.losses.diffaugment import augment
+from i2i_jax.methods.base import (
   Method,
+  Translator,
   check_unpaired,
   finish_step,
   init_sides,
   init_state,
+  output,
   runner,
   translate_each,
   translating,
   update,
   with_stats,
 )
-from i2i_jax.precision import storage
+from i2i_jax.runtime.precision import storage_dtype
 
 
 def create(config, steps_per_epoch: int) -> Method:
-  gan = losses.gan(config.loss.gan)
+  gan = objectives.gan(config.loss.gan)
   if gan is None or config.loss.gan == 'wgan-gp':
     raise BadInput(f'config.loss.gan = {config.loss.gan!r}: ugatit takes lsgan (its own), vanilla or hinge')
   if {config.gen.name, config.disc.name} != {'ugatit'}:
@@ -43,7 +46,7 @@ def create(config, steps_per_epoch: int) -> Method:
   choice('config.order', config.order, ('paper', 'disc_first'))
   check_unpaired(config)
   regularisers.check(config)
-  dtype, run = storage(config.precision), runner(config)
+  dtype, run = storage_dtype(config.precision), runner(config)
 
   gen, disc = models.build(config.gen, channels['b'], where='gen'), models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gen, channels[d[0]]) for d in ('ab', 'ba')} | {f'disc_{x}': (disc, channels[x]) for x in 'ab'}
@@ -107,9 +110,9 @@ def create(config, steps_per_epoch: int) -> Method:
         key = jax.random.fold_in(rng, target == 'b')
         logits, _, stats[target] = judge(judges[target], stats[target], fake, key)
         parts[f'loss/gan_{direction}'] = config.loss.gan_weight * gan.gen(logits)
-        parts[f'loss/cycle_{source}'] = weights[source] * losses.l1(cycle, reals[source])
-        parts[f'loss/identity_{target}'] = config.loss.identity * weights[target] * losses.l1(same, reals[target])
-        parts[f'loss/cam_{direction}'] = config.loss.cam * losses.cam(of_source, of_target)
+        parts[f'loss/cycle_{source}'] = weights[source] * objectives.l1(cycle, reals[source])
+        parts[f'loss/identity_{target}'] = config.loss.identity * weights[target] * objectives.l1(same, reals[target])
+        parts[f'loss/cam_{direction}'] = config.loss.cam * objectives.cam(of_source, of_target)
       loss = sum(parts.values())
       return loss, (stats, parts | {'loss/gen': loss})
 
@@ -129,9 +132,13 @@ def create(config, steps_per_epoch: int) -> Method:
     state, gen_metrics = gen_step(state, reals, gen_rng)
     return finish_step(state, config), metrics | gen_metrics | disc_metrics
 
-  def translate(state, images, rng, direction='ab'):
+  def translator(direction):
     """fake_b of images a ('ab'), or fake_a of images b ('ba')."""
-    params = translating(state, config)[direction]
-    return translate_each(gen, params, {}, images, rng, config)
 
-  return Method(init, train_step, translate, nets, directions=('ab', 'ba'))
+    def translate(state, images, rng, want=output):
+      params, stats = translating(state, config)[direction], {}
+      return translate_each(gen, params, stats, images, rng, config, want)
+
+    return Translator(translate, f'gen_{direction}')
+
+  return Method(init, train_step, {d: translator(d) for d in ('ab', 'ba')}, nets)

@@ -1,11 +1,11 @@
 """Nets. The file name is the registry: `config.gen.name = 'unet'` means `i2i_jax/models/unet.py`.
 
-Such a file has a function `build(config, channels) -> flax.linen.Module`, where `config` is `config.gen` or
-`config.disc` and `channels` is the number of channels that the net puts out (a discriminator ignores it). A net
-maps [B, H, W, C] to `(y, out)`: `out` is a dict of intermediates that a loss or a page may look at, and that
-`jit` prunes where nobody does. Two switches tell it how to behave, both explicit in every call:
+Such a file has a function `generator(config.gen, channels)`, `channels` being those that the net puts out, or
+`discriminator(config.disc)`, or both; each returns a flax.linen.Module. A net maps [B, H, W, C] to `(y, out)`: `out`
+is a dict of intermediates that a loss or a page may look at, and that `jit` prunes where nobody does. Two switches
+tell it how to behave, both explicit in every call:
 
-  dropout:       whether dropout draws (from the random stream 'dropout') or passes its input through.
+  dropout:       whether dropout draws (from the random stream 'dropout') or passes its input through; of generators.
   running_stats: whether batch norm normalises with its running statistics or with those of the batch.
 """
 
@@ -15,18 +15,30 @@ import pkgutil
 
 from flax import linen as nn
 
-from i2i_jax.config import choice
-from i2i_jax.models.pyramid import of_scales
+from i2i_jax.errors import BadInput, choice, nearest
+from i2i_jax.layers.pyramid import of_scales
 
-PARTS = ('layers', 'attention', 'pyramid', 'side', 'conv', 'winograd', 'remat')  # what nets are made of
-NETS = [m.name for m in pkgutil.iter_modules(__path__) if m.name not in PARTS]
+NETS = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith(('_', 'base'))]
+ROLES = {'gen': 'generator', 'disc': 'discriminator'}
 
 
-def build(config, channels: int, *, where: str) -> nn.Module:
-  """Builds the net that `config.name` names; `where` is the config's own name, for errors.
+def build(config, channels: int = 1, *, where: str) -> nn.Module:
+  """Builds the net that `config.name` names, for config.gen or config.disc as `where` says.
 
   Several discriminators, if there is a `config.scales` above 1.
+
+  Raises:
+    BadInput: no such net, or one that does not play this role.
   """
-  name = choice(f'config.{where}.name', config.name, NETS)
-  make = functools.partial(importlib.import_module(f'{__name__}.{name}').build, config, channels)
-  return of_scales(config.get('scales', 1), make)
+  field, role = f'config.{where}.name', ROLES[where]
+  make = getattr(module_of(choice(field, config.name, NETS)), role, None)
+  if make is None:
+    fitting = [name for name in NETS if hasattr(module_of(name), role)]
+    raise BadInput(f'{field} = {config.name!r} is no {role}: {nearest(config.name, fitting)}')
+  if where == 'gen':
+    return make(config, channels)
+  return of_scales(config.get('scales', 1), functools.partial(make, config))
+
+
+def module_of(name: str):
+  return importlib.import_module(f'{__name__}.{name}')

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from flax import linen as nn
 from flax.core import FrozenDict
 
-from i2i_jax.config import BadInput
-from i2i_jax.models import attention, remat
-from i2i_jax.models.layers import Conv, Norm
+from i2i_jax.errors import BadInput
+from i2i_jax.layers import attention, remat
+from i2i_jax.layers.conv import Conv
+from i2i_jax.layers.norm import Norm
 
 
 class PatchGAN(nn.Module):
@@ -74,8 +75,7 @@ class PatchGAN(nn.Module):
     return y, {'features': features, **out}
 
 
-def build(config, channels: int) -> PatchGAN:
-  del channels  # it always puts out one
+def discriminator(config) -> PatchGAN:
   stages = [f'conv{i}' for i in range((config.layers or 1) + 1)]
   return PatchGAN(
     config.layers,

@@ -12,11 +12,12 @@ import functools
 
 from flax import linen as nn
 
-from i2i_jax.config import BadInput
+from i2i_jax.errors import BadInput
+from i2i_jax.layers.conv import Conv, Upsample, check_size, to_image
+from i2i_jax.layers.norm import Norm
+from i2i_jax.layers.pyramid import average_pool
+from i2i_jax.layers.remat import stage
 from i2i_jax.models import resnet
-from i2i_jax.models.layers import Conv, Norm, Upsample, check_size, to_image
-from i2i_jax.models.remat import stage
-from i2i_jax.multiscale import average_pool
 
 
 class LocalEnhancer(nn.Module):
@@ -85,9 +86,9 @@ class LocalEnhancer(nn.Module):
     return to_image(y), {**out, 'features': features, 'images': []}
 
 
-def build(config, channels: int) -> nn.Module:
+def generator(config, channels: int) -> nn.Module:
   """`config.width` is the global net's; `config.local` 0 is that net alone, for images up to about 1024 px wide."""
-  coarse = resnet.build(config, channels)
+  coarse = resnet.generator(config, channels)
   if not config.local:
     return coarse
   if config.side_outputs:

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import FrozenDict
 
-from i2i_jax.config import BadInput, choice
-from i2i_jax.models import attention
-from i2i_jax.models.layers import DOWNSAMPLES, Conv, Norm, Upsample, blur, check_size, to_image
-from i2i_jax.models.remat import repeated, stage
-from i2i_jax.models.side import check_side_outputs, side_output
+from i2i_jax.errors import BadInput, choice
+from i2i_jax.layers import attention
+from i2i_jax.layers.conv import DOWNSAMPLES, Conv, Upsample, blur, check_size, to_image
+from i2i_jax.layers.norm import Norm
+from i2i_jax.layers.remat import repeated, stage
+from i2i_jax.layers.side import check_side_outputs, side_output
 
 
 class Block(nn.Module):
@@ -173,7 +174,7 @@ class ResNet(nn.Module):
     return to_image(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)), out
 
 
-def build(config, channels: int) -> ResNet:
+def generator(config, channels: int) -> ResNet:
   halvings = config.get('halvings', 2)
   downs, ups = ([f'{name}{i}' for i in range(halvings)] for name in ('down', 'up'))
   stages = ['stem', *downs, *(f'block{i}' for i in range(config.blocks)), 'bottleneck', *ups]

@@ -13,19 +13,20 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import FrozenDict
 
-from i2i_jax.config import BadInput
-from i2i_jax.models.attention import CAM, fan_in, linear
-from i2i_jax.models.layers import Conv, Norm, check_size, per_channel, to_image
-from i2i_jax.models.remat import stage
-from i2i_jax.models.side import check_side_outputs
-from i2i_jax.precision import widened
+from i2i_jax.errors import BadInput
+from i2i_jax.layers.attention import CAM, fan_in, linear
+from i2i_jax.layers.conv import Conv, check_size, to_image
+from i2i_jax.layers.norm import Norm, per_channel
+from i2i_jax.layers.remat import stage
+from i2i_jax.layers.side import check_side_outputs
+from i2i_jax.runtime.precision import widened
 
 
 class LIN(nn.Module):
   """Instance norm and layer norm, mixed channel by channel: rho of the first, 1 - rho of the second.
 
   AdaLIN takes `style` (gamma, beta), each [B, C], and rho starts from 0.9; without a style both are parameters, and
-  rho starts from 0. Variances are unbiased. An update clips rho to [0, 1] (methods.apply_grads).
+  rho starts from 0. Variances are unbiased. An update clips rho to [0, 1] (methods/base.py).
   """
 
   @nn.compact
@@ -167,15 +168,21 @@ class Discriminator(nn.Module):
     return logits, {**found, 'features': features}
 
 
-def build(config, channels: int) -> nn.Module:
-  """The generator of config.gen, which has blocks, or the discriminators of config.disc, which have layers."""
-  if config.get('attention', ''):
-    raise BadInput("config.gen.attention, config.disc.attention: ugatit has its own; leave them ''")
-  if 'layers' in config:
-    if config.layers < 4:
-      raise BadInput(
-        f'config.disc.layers = {config.layers}: ugatit takes 4 or more, for its local discriminator has 2 fewer'
-      )
-    return Discriminators(config.layers, config.width)
+def generator(config, channels: int) -> Generator:
+  check_attention(config, 'gen')
   check_side_outputs(config.side_outputs, 0)
   return Generator(channels, config.blocks, config.width, config.light)
+
+
+def discriminator(config) -> Discriminators:
+  check_attention(config, 'disc')
+  if config.layers < 4:
+    raise BadInput(
+      f'config.disc.layers = {config.layers}: ugatit takes 4 or more, for its local discriminator has 2 fewer'
+    )
+  return Discriminators(config.layers, config.width)
+
+
+def check_attention(config, where: str):
+  if config.get('attention', ''):
+    raise BadInput(f"config.{where}.attention: ugatit has its own; leave it ''")

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import FrozenDict
 
-from i2i_jax.config import BadInput
-from i2i_jax.models import attention
-from i2i_jax.models.layers import Conv, Norm, Upsample, check_size, to_image
-from i2i_jax.models.remat import stage
-from i2i_jax.models.side import check_side_outputs, side_output
+from i2i_jax.errors import BadInput
+from i2i_jax.layers import attention
+from i2i_jax.layers.conv import Conv, Upsample, check_size, to_image
+from i2i_jax.layers.norm import Norm
+from i2i_jax.layers.remat import stage
+from i2i_jax.layers.side import check_side_outputs, side_output
 
 
 class UNet(nn.Module):
@@ -104,7 +105,7 @@ class UNet(nn.Module):
     return to_image(x), {'features': features, 'images': images, **out}
 
 
-def build(config, channels: int) -> UNet:
+def generator(config, channels: int) -> UNet:
   stages = [f'{side}{i}' for side in ('down', 'up') for i in range(config.depth)]
   stages += ['bottleneck', *(f'skip{i}' for i in range(config.depth - 1))]
   return UNet(

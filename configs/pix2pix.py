@@ -1,0 +1,46 @@
+"""pix2pix: pairs of pictures, one made from the other. Isola et al., CVPR 2017.
+
+  i2i train --config=pix2pix:task=relief --workdir=runs/relief                     # maps of the Earth in, reliefs out
+  i2i train --config=pix2pix:data=folder,path=FOLDER --workdir=runs/mine           # your own pairs
+
+On the Earth at 64 px, 2 CPU cores: 3 minutes a task; test PSNR relief 26.09, satellite 16.40, map 15.40 dB (seed 0).
+
+FOLDER holds train/ and val/ or test/ with pictures that show A and B side by side, or trainA/, trainB/, testA/,
+testB/ with partners of the same name. The paper trains 200 epochs: --config.steps = 200 x training images / batch
+size. Gray images: --config.data.channels_a=1 or channels_b=1.
+
+Arguments: data (earth or folder); task (earth: relief, satellite or map); path, direction (folder: ab or ba); size
+(px; earth: 64, 128 or 256, default 64; else 256); runlocal (ends within a minute).
+"""
+
+from i2i_jax import fields
+
+STEPS = {64: 1500, 128: 2500, 256: 20_000}  # on the Earth
+
+
+def get_config(arg: str = ''):
+  """The paper's nets and settings; small nets for the Earth's tiles of 64 and 128 px."""
+  args = fields.parse_arg(arg, **fields.DATA)
+  config = fields.defaults()
+  fields.use_data(config, args, paired=True)
+  config.gen.depth = max(1, args.size.bit_length() - 1)  # 8 at 256 px, 7 at 128 px: down to one pixel
+  config.steps = STEPS.get(args.size, 1500) if args.data == 'earth' else 80_000
+  if fields.is_small(args):
+    config.batch_size = 8
+    config.gen.width = 32
+    config.gen.max_width = 128
+    config.gen.norm = 'instance'
+    config.gen.dropout = 0.0
+    config.disc.layers = 2
+    config.disc.width = 32
+    config.disc.norm = 'instance'
+    config.loss.gan_weight = 0.3
+    config.optim.lr = 5e-4
+    config.ema = 0.995
+    config.optim.per_epoch = False
+    config.eval_every = 250
+    config.checkpoint_every = 250
+    config.log_every = 10
+  if args.runlocal:
+    fields.use_runlocal(config, steps=20, batch_size=4, width=8)
+  return config

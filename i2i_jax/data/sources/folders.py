@@ -1,0 +1,156 @@
+"""A user's own images, in the two layouts in use.
+
+side by side: `train/`, `val/`, `test/`, each picture holding A in its left and B in its right half.
+two folders:  `trainA/ trainB/`, `testA/ testB/` (and `valA/ valB/`), matched by name without the ending; or of any
+              counts and sizes, with `config.data.paired` off.
+
+Without a `val`, the `test` pictures serve for the samples drawn while training, and the other way round; without
+both, the training pictures do. That is said when it happens.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from i2i_jax.data import Unpaired, images
+from i2i_jax.errors import BadInput, choice
+
+STAND_INS = {'train': ('train',), 'val': ('val', 'test', 'train'), 'test': ('test', 'val')}
+
+
+class Pairs:
+  """Random access to a split: {'a': uint8 [H, W, C], 'b': ..., 'name': str}."""
+
+  paired = True
+
+  def __init__(self, files: list[tuple[Path, Path | None]], channels_a: int, channels_b: int, direction: str):
+    self.files, self.channels, self.direction = files, (channels_a, channels_b), direction
+    self.fingerprint = fingerprint(p for pair in files for p in pair if p)
+
+  def __len__(self):
+    return len(self.files)
+
+  def __getitem__(self, index):
+    file_a, file_b = self.files[index]
+    swap = self.direction == 'ba'
+    wanted = self.channels[::-1] if swap else self.channels  # by the place in the file
+    if file_b is None:
+      both = images.read(file_a, 3 if 3 in wanted else 1)
+      half = both.shape[1] // 2
+      left, right = (recolour(x, c) for x, c in zip((both[:, :half], both[:, half:]), wanted, strict=True))
+    else:
+      left, right = images.read(file_a, wanted[0]), images.read(file_b, wanted[1])
+    a, b = (right, left) if swap else (left, right)
+    return {'a': a, 'b': b, 'name': file_a.stem}
+
+
+def fingerprint(files) -> str:
+  """Changes when a file comes, goes, or changes its name or size."""
+  listing = '\n'.join(f'{p.name} {p.stat().st_size}' for p in files)
+  return hashlib.sha256(listing.encode()).hexdigest()[:16]
+
+
+def recolour(image: np.ndarray, channels: int) -> np.ndarray:
+  """RGB to gray (ITU-R 601, as Pillow) where one channel is wanted."""
+  if image.shape[-1] == channels:
+    return image
+  luma = (image @ np.array([19595, 38470, 7471]) + 0x8000) >> 16
+  return luma.astype(np.uint8)[..., None]
+
+
+def source(config, split: str) -> Pairs | Unpaired:
+  """The images of `split` in the folder `config.path`: pairs, or trainA/ and trainB/ of any counts and sizes.
+
+  Raises:
+    BadInput: the folder is missing or empty, partners are missing, a picture's header can't be read.
+  """
+  root = Path(config.path).expanduser()
+  if not config.path:
+    raise BadInput('config.data.path is empty: give the folder of your images, --config.data.path=FOLDER')
+  if not root.is_dir():
+    raise BadInput(f'config.data.path: there is no folder {root}')
+  if config.channels_a not in (1, 3) or config.channels_b not in (1, 3):
+    raise BadInput('config.data.channels_a and channels_b: images in folders have 1 (gray) or 3 (RGB) channels')
+  choice('config.data.direction', config.direction, ('ab', 'ba'))
+  find, build = (pairs_in, pairs_of) if config.paired else (sets_in, sets_of)
+  for name in STAND_INS[split]:
+    if files := find(root, name):
+      if name != split:
+        print(f'{root}: there is no {split!r}, so {name!r} serves for it')
+      return build(files, config)
+  found = sorted(p.name for p in root.iterdir())[:8]
+  wanted = STAND_INS[split][0]
+  raise BadInput(
+    f'{root}: no images for {wanted!r}: expected '
+    + (f'{wanted}/ (A and B side by side) or ' if config.paired else '')
+    + f'{wanted}A/ and {wanted}B/; '
+    f'found {", ".join(found) or "nothing"}'
+  )
+
+
+def pairs_in(root: Path, name: str) -> list[tuple[Path, Path | None]]:
+  single, folder_a, folder_b = root / name, root / f'{name}A', root / f'{name}B'
+  if single.is_dir() and (files := images.list_images(single)):
+    return [(p, None) for p in files]
+  if not (folder_a.is_dir() and folder_b.is_dir()):
+    return []
+  by_stem_a, by_stem_b = by_stem(folder_a), by_stem(folder_b)
+  for here, there, folder in ((by_stem_a, by_stem_b, folder_b), (by_stem_b, by_stem_a, folder_a)):
+    if lone := sorted(here.keys() - there.keys()):
+      raise BadInput(
+        f'{here[lone[0]]} has no partner of the same name in {folder} '
+        f'({len(by_stem_a)} images in A, {len(by_stem_b)} in B, {len(lone)} without a partner here)'
+      )
+  return [(by_stem_a[s], by_stem_b[s]) for s in sorted(by_stem_a)]
+
+
+def pairs_of(files: list[tuple[Path, Path | None]], config) -> Pairs:
+  for pair in files:
+    check_sizes(*pair)
+  return Pairs(files, config.channels_a, config.channels_b, config.direction)
+
+
+def sets_in(root: Path, name: str) -> tuple[list[Path], list[Path]] | None:
+  folders = [root / f'{name}{side}' for side in 'AB']
+  if not all(f.is_dir() for f in folders):
+    return None
+  sets = tuple(images.list_images(f) for f in folders)
+  return sets if all(sets) else None
+
+
+def sets_of(sets: tuple[list[Path], list[Path]], config) -> Unpaired:
+  files_a, files_b = sets
+  for file in (*files_a, *files_b):
+    images.size(file)  # raises where a header cannot be read
+  if config.direction == 'ba':
+    files_a, files_b = files_b, files_a
+  channels = {'a': config.channels_a, 'b': config.channels_b}
+  return Unpaired(
+    files_a,
+    files_b,
+    lambda file, side: (images.read(file, channels[side]), file.stem),
+    fingerprint((*files_a, *files_b)),
+  )
+
+
+def by_stem(folder: Path) -> dict[str, Path]:
+  """The images of a folder by name without the ending, which must tell them apart."""
+  files = {}
+  for file in images.list_images(folder):
+    if file.stem in files:
+      raise BadInput(f'{files[file.stem]} and {file.name} share the name {file.stem}: which is meant is not clear')
+    files[file.stem] = file
+  return files
+
+
+def check_sizes(file_a: Path, file_b: Path | None):
+  """Reads the headers only: a pair has one size, and a picture of both has two equal halves."""
+  width, height = images.size(file_a)
+  if file_b is None:
+    if width % 2:
+      raise BadInput(f'{file_a}: its width of {width} px is odd, so it has no halves A and B of equal size')
+  elif (partner := images.size(file_b)) != (width, height):
+    raise BadInput(
+      f'{file_a} is {width}x{height} px, its partner {file_b} {partner[0]}x{partner[1]}: a pair must have one size'
+    )

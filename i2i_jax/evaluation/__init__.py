@@ -1,0 +1,1 @@
+"""Scores of a trained net, and what it has to beat."""

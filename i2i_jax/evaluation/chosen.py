@@ -1,0 +1,57 @@
+"""Which checkpoint: the newest, one that is named, or the one that is best on the validation split."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from i2i_jax import data
+from i2i_jax.config import from_dict, read_json
+from i2i_jax.errors import BadInput
+from i2i_jax.evaluation import metrics
+from i2i_jax.runs import checkpoint, layout
+from i2i_jax.runs.log import read_log
+
+METRIC = 'psnr'  # of the validation split, that chooses the best checkpoint
+
+
+def step_of(workdir: Path, given: str | None, split: str = '') -> tuple[int | None, str]:
+  """The step that --step=`given` means, None for the newest; and how it was chosen, for the record.
+
+  Raises:
+    BadInput: `given` is neither a number nor 'best'; nothing was scored on validation; the validation images are
+      those of `split`, on which the checkpoint is to be scored.
+  """
+  if given is None:
+    return None, 'newest'
+  if given.isdigit():
+    return int(given), 'given'
+  if given != 'best':
+    raise BadInput(f'--step {given}: give a step, or best')
+  step = best_step(workdir)
+  if split:
+    check_choice(from_dict(read_json(workdir / layout.CONFIG)), split)
+  return step, f'best val/{METRIC}'
+
+
+def check_choice(config: ConfigDict, split: str) -> None:
+  """Raises BadInput where the validation images are those of `split`: the best on them is no fair score there.
+
+  This happens where one split stands in for the other, as in a folder without val/. Scoring validation itself is not
+  refused.
+  """
+  if split != 'val' and data.get(config, 'val').fingerprint == data.get(config, split).fingerprint:
+    raise BadInput(
+      f'--step=best: the checkpoint would be chosen on the {split} images themselves, since there are no others for '
+      f'validation; add a val/ folder, or leave --step out'
+    )
+
+
+def best_step(workdir: Path, metric: str = METRIC) -> int:
+  """The step of the checkpoint that scored best on the validation split. Raises BadInput where none was scored."""
+  kept = set(checkpoint.steps(workdir))
+  log = read_log(workdir / layout.LOG)
+  scored = {line['step']: line[f'val/{metric}'] for line in log if line['step'] in kept and f'val/{metric}' in line}
+  if not scored:
+    raise BadInput(f'{workdir}: no checkpoint has a val/{metric}: set config.checkpoint_every = config.eval_every')
+  sign = -1 if metric in metrics.LOWER_IS_BETTER else 1
+  return max(scored, key=lambda step: (sign * scored[step], -step))

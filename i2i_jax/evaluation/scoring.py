@@ -1,0 +1,126 @@
+"""Scores a run's checkpoint on a split, beside the baselines: the protocol `pixel` (see `i2i evaluate --help`)."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from i2i_jax import data
+from i2i_jax.data import images
+from i2i_jax.errors import BadInput
+from i2i_jax.evaluation import baselines, metrics
+from i2i_jax.inference.predictor import BATCH, Predictor, load
+from i2i_jax.runs import checkpoint, layout
+from i2i_jax.runs.folder import write_json
+
+PICTURES = 12  # images of the split, evenly spread, that are kept
+FIT_IMAGES = 1024  # training images, evenly spread, that the baselines are fitted on
+PROTOCOL = 'pixel'
+
+
+def score(predictors: dict[str, Callable], batches: Iterable[dict]) -> dict[str, dict[str, np.ndarray]]:
+  """Scores of each `predict(a, first)` over batches {'a', 'b'}: who -> name -> an array, a number an image."""
+  parts: dict[str, list] = {who: [] for who in predictors}
+  first = 0
+  for batch in batches:
+    for who, predict in predictors.items():
+      fake_b = predict(batch['a'], first).astype(np.float32)
+      parts[who].append(jax.device_get(metrics.score(fake_b, batch['b'].astype(np.float32))))
+    first += len(batch['a'])
+  return {who: jax.tree.map(lambda *x: np.concatenate(x), *scores) for who, scores in parts.items()}
+
+
+def turned(batches: Iterable[dict], direction: str) -> Iterator[dict]:
+  """Batches as `direction` sees them: for 'ba', b is what comes in, and a the target."""
+  for batch in batches:
+    yield batch if direction == 'ab' else {**batch, 'a': batch['b'], 'b': batch['a']}
+
+
+def evaluate(
+  workdir: Path,
+  split: str = 'test',
+  step: int | None = None,
+  direction: str = 'ab',
+  *,
+  chosen: str = 'newest',
+  rivals: bool = True,
+) -> dict:
+  """Scores a checkpoint and writes eval_SPLIT.json and its pictures; an existing score is returned unchanged.
+
+  Args:
+    step: of the checkpoint; None: the newest. chosen: how it was chosen, for the record (`chosen.chosen_step`).
+    rivals: whether the baselines are fitted and scored too.
+  """
+  name = layout.scores(split, direction)
+  out = workdir / f'{name}.json'
+  step = checkpoint.pick(workdir, step)
+  old = json.loads(out.read_text()) if out.exists() else {}
+  if old.get('step') == step and (len(old['scores']) > 1 or not rivals):
+    print(f'{out} holds the scores of step {step} already')
+    if old.get('chosen') != chosen:
+      old['chosen'] = chosen
+      write_json(out, old)
+    return old
+
+  trained = load(workdir, step, mesh_spec='')
+  run = trained.run
+  checkpoint.check_direction(run, direction)
+  source = data.get(run.config, split)
+  if not source.paired:
+    raise BadInput(f'--split {split}: its images have no partners to be scored against; translate them instead')
+  predictors = {run.config.method: lambda a, first: trained.predict(a, direction, first)}
+  if rivals:
+    predictors |= fit_rivals(run.config, direction)
+  scores = score(predictors, turned(data.eval_batches(source, run.config, BATCH), direction))
+  result = {
+    'protocol': PROTOCOL,
+    'split': split,
+    'direction': direction,
+    'step': step,
+    'chosen': chosen,  # newest, given, or best val/METRIC
+    'weights': 'ema' if run.config.ema else 'final',
+    'images': len(source),
+    'scores': {who: {k: float(v.mean()) for k, v in s.items()} for who, s in scores.items()},
+    'per_image': {who: {k: v.tolist() for k, v in s.items()} for who, s in scores.items()},
+  }
+  keep_pictures(workdir / name, source, trained, direction)
+  write_json(out, result)
+  return result
+
+
+def fit_rivals(config: ConfigDict, direction: str) -> dict[str, Callable]:
+  """The baselines, fitted on pairs: also where the method did not learn from any, or from wrong ones."""
+  config = config.copy_and_resolve_references()
+  config.data.update({'paired': True, 'wrong_pairs': 0.0})
+  train = data.eval_batches(data.get(config, 'train'), config, BATCH, limit=FIT_IMAGES)
+  return baselines.fit(turned(train, direction), config.data[f'channels_{direction[1]}'], seed=config.seed)
+
+
+def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str) -> None:
+  """Saves input, output and target of a few images as NAME_input.png and so on, in place of an older step's."""
+  folder.mkdir(exist_ok=True)
+  for old in folder.glob('*.png'):
+    old.unlink()
+  size = trained.run.config.data.crop_size
+  for index in data.spread(len(source), PICTURES):
+    pair = source[index]
+    a = images.resize(pair[direction[0]], size)
+    output = trained.translate_one(pair[direction[0]], direction, index=index)
+    for kind, image in (('input', a), ('output', output), ('target', images.resize(pair[direction[1]], size))):
+      if image.shape[-1] in (1, 3):
+        images.write_png(folder / f'{pair["name"]}_{kind}.png', image)
+
+
+def table(result: dict) -> str:
+  """The scores as text, best PSNR first."""
+  lines = [
+    f'{result["split"]} split, {" to ".join(result["direction"])}, {result["images"]} images, step {result["step"]}',
+    f'{"":12}{"L1":>8}{"PSNR":>10}{"SSIM":>8}',
+  ]
+  for who, s in sorted(result['scores'].items(), key=lambda item: -item[1]['psnr']):
+    lines.append(f'{who:12}{s["l1"]:8.4f}{s["psnr"]:7.2f} dB{s["ssim"]:8.3f}')
+  return '\n'.join(lines)

@@ -1,0 +1,1 @@
+"""Weights into other formats, and out of them."""

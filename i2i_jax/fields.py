@@ -1,0 +1,268 @@
+"""Fields that every config has, with the values of the papers; a config is these and a few edits.
+
+Sizes are (height, width) in pixels, images are in [-1, 1], learning rates are per update.
+"""
+
+import difflib
+
+from ml_collections import ConfigDict, FieldReference
+from ml_collections.config_dict import placeholder
+
+
+def attention() -> FieldReference:
+  """No attention. A field that takes text, 'down3=sagan; skip2=gate', as well as {'down3': 'sagan'}."""
+  return FieldReference('', field_type=object)
+
+
+def defaults() -> ConfigDict:
+  """Every field there is. Configs may change values, and the command line may, but none adds a field."""
+  return ConfigDict(
+    {
+      'method': 'pix2pix',
+      'seed': 0,
+      'steps': 10_000,  # updates in the whole run
+      'batch_size': 1,  # over all devices
+      'precision': 'float32',  # or float64, or bfloat16: nets then compute in it; weights and losses stay in float32
+      'remat': False,  # activations are computed again in the backward pass: less memory, more time
+      'pool': 50,  # cyclegan: fakes that are kept for each discriminator; 0: none
+      'ema': 0.0,  # decay of an average of the generator's weights, which then translates; 0: none
+      'order': 'paper',  # whose update is first: disc_first or gen_first; as in the method's own paper
+      'diffaugment': '',  # what the discriminator sees is augmented: color,translation,cutout or some of them
+      # Training begins on smaller images: ((0, 64), (5000, 128), (9000, 256)) has heights of 64 px up to update 5000.
+      'grow': (),
+      'data': data(),
+      'gen': gen(),
+      'disc': disc(),
+      'loss': loss(),
+      'optim': optim(),
+      'test': test(),
+      'log_every': 50,  # steps between lines of metrics.jsonl
+      'eval_every': 1000,  # between scores and pictures of the validation split
+      'checkpoint_every': 1000,
+      'keep': 3,  # the newest checkpoints that stay
+      'keep_every': 0,  # and each that is a multiple of this; 0: none
+      'samples': 6,  # validation images drawn in each picture
+    }
+  )
+
+
+def data() -> dict:
+  return {
+    'name': 'earth',
+    'paired': True,  # False: a and b are two sets of images without partners
+    'channels_a': 3,  # of the input
+    'channels_b': 3,  # of the target
+    'load_size': (286, 286),  # training images are resized to this,
+    'crop_size': (256, 256),  # then cropped at random; evaluation resizes straight to this
+    'flip': True,  # mirror half of the training pairs, left to right
+    # earth
+    'task': 'relief',  # relief, satellite or map
+    'size': 256,  # of the tiles: 64, 128 or 256
+    'dir': '',  # where tiles are kept; empty: TFDS's own folder
+    # cycle_gan: task names the set, like horse2zebra
+    # folders
+    'path': '',  # of the user's images
+    'direction': 'ab',  # ba exchanges input and target
+    'wrong_pairs': 0.0,  # share of the training pairs that get another image's target
+  }
+
+
+def gen() -> dict:
+  return {
+    'name': 'unet',
+    'width': 64,  # channels after the first stage, doubled at each stage
+    'widths': (),  # channels of each stage, in place of width: for nets of equal cost
+    'norm': 'batch',  # batch, instance, group, layer or none
+    'dropout': 0.5,
+    'upsample': 'transpose',  # transpose, nearest or bilinear
+    'padding': 'zero',  # zero, reflect or replicate
+    'side_outputs': 0,  # smaller images that are put out too, of half the size, a quarter, ...; see loss
+    'attention': attention(),  # blocks of layers/attention.py by stage: 'down3=sagan; bottleneck=vit(blocks=2)'
+    # unet
+    'depth': 8,  # stages; sides must be multiples of 2^depth
+    'max_width': 512,
+    # resnet
+    'blocks': 9,
+    'downsample': 'stride',  # stride or blur
+    'halvings': 2,  # and doublings
+    # pix2pixhd: a resnet, and around it
+    'local': 0,  # local enhancers, each for twice the size
+    'local_blocks': 3,
+    'freeze_global_steps': 0,  # at first only the local enhancers learn
+    # ugatit; blocks before the class activation map, and after it
+    'light': False,  # the style from the map's mean, not from each of its pixels
+  }
+
+
+def disc() -> dict:
+  return {
+    'name': 'patchgan',
+    'layers': 3,  # 3: patches of 70 px; 0: single pixels
+    'width': 64,
+    'norm': 'batch',
+    'padding': 1,  # of its convolutions; pix2pixHD has 2
+    'scales': 1,  # 2 to 4: so many discriminators, each for half the size of the one before
+    'spectral_norm': False,  # divide each kernel by its largest singular value
+    'attention': attention(),  # by stage, like 'conv1=sagan'
+  }
+
+
+def loss() -> dict:
+  return {
+    'gan': 'vanilla',  # vanilla, lsgan, hinge, wgan-gp or none (regression)
+    'gan_weight': 1.0,
+    'l1': 100.0,
+    'gradient_penalty': placeholder(float),  # weight, beside any objective; not set: 10 for wgan-gp, else 0
+    'r1': 0.0,  # gamma of the penalty on gradients at real images
+    'r1_every': 1,  # steps between two such penalties, each then of so many times the weight
+    # pairs (pix2pix)
+    'feature_matching': 0.0,  # weight of the L1 between the discriminator's features of fake and real
+    'laplacian': 0.0,  # weight of the L1 between Laplacian pyramids
+    'laplacian_levels': 4,
+    'ms_ssim': 0.0,  # weight of 1 - MS-SSIM
+    'ms_ssim_levels': 5,  # 5 take 176 px or more; 4: 88, 3: 44, 2: 22
+    'side_outputs': 0.0,  # weight of the L1 of gen.side_outputs' images
+    'cam': 1000.0,  # of the classifiers of a generator's class activation maps, where it has attention 'cam'
+    # cyclegan
+    'cycle_a': 10.0,  # a to b to a
+    'cycle_b': 10.0,
+    'identity': 0.5,  # by the cycle's weight
+  }
+
+
+def optim() -> dict:
+  return {
+    'lr': 2e-4,
+    'disc_lr_ratio': 1.0,  # the discriminator's learning rate by the generator's
+    'b1': 0.5,
+    'b2': 0.999,
+    'weight_decay': 0.0,  # ugatit: of L2, as a part of the gradient
+    'schedule': 'linear',  # linear, pix2pixhd, cosine, step or constant
+    'decay_from': 0.5,  # share of the steps before the rate falls
+    'per_epoch': True,  # the rate changes between epochs only
+    'gen_every': 1,  # steps between two updates of the generators: 2 with disc_every 1 is G:D 1:2
+    'disc_every': 1,  # and of the discriminators
+    'adaptive': 0.0,  # discriminators pass while their accuracy is above it, like 0.8; 0: off
+  }
+
+
+def test() -> dict:
+  """How a trained generator translates; pix2pix as published keeps both as in training."""
+  return {
+    'dropout': True,
+    'batch_stats': 'batch',  # batch norm uses each image's own statistics, or 'running' ones
+  }
+
+
+RESNETS = ('resnet', 'pix2pixhd')
+GENERATORS = ('unet', *RESNETS)
+UNPAIRED = ('cyclegan', 'ugatit')
+# What comes with this package; a method, net or source of your own may read any field.
+OURS = {
+  'method': ('pix2pix', *UNPAIRED),
+  'gen.name': (*GENERATORS, 'ugatit'),
+  'disc.name': ('patchgan', 'ugatit'),
+  'data.name': ('earth', 'folders', 'cycle_gan'),
+}
+# Fields that some of these do not read: which field decides, and by which of its values.
+READ_BY = {
+  **{f'gen.{name}': ('gen.name', ('unet',)) for name in ('depth', 'max_width')},
+  **{f'gen.{name}': ('gen.name', GENERATORS) for name in ('norm', 'dropout', 'upsample', 'padding', 'widths')},
+  'gen.blocks': ('gen.name', (*RESNETS, 'ugatit')),
+  **{f'gen.{name}': ('gen.name', RESNETS) for name in ('downsample', 'halvings')},
+  **{f'gen.{name}': ('gen.name', ('pix2pixhd',)) for name in ('local', 'local_blocks', 'freeze_global_steps')},
+  'gen.light': ('gen.name', ('ugatit',)),
+  'disc.padding': ('disc.name', ('patchgan',)),
+  **{f'loss.{name}': ('method', UNPAIRED) for name in ('cycle_a', 'cycle_b', 'identity')},
+  'loss.l1': ('method', ('pix2pix',)),
+  'optim.weight_decay': ('method', ('ugatit',)),
+  'pool': ('method', ('cyclegan',)),
+  'data.size': ('data.name', ('earth',)),
+  **{f'data.{name}': ('data.name', ('earth', 'cycle_gan')) for name in ('task', 'dir')},
+  **{f'data.{name}': ('data.name', ('folders',)) for name in ('path', 'direction')},
+}
+
+
+# What may stand after any config's colon, with its default; 0 and '' are resolved by `use_data`.
+DATA = {'data': 'earth', 'task': '', 'size': 0, 'path': '', 'direction': '', 'runlocal': False}
+OF_DATA = {'earth': ('task',), 'folder': ('path', 'direction'), 'cycle_gan': ('task',)}
+
+
+def use_data(config: ConfigDict, args: ConfigDict, *, paired: bool, size: int = 256):
+  """The data that `args` (of `parse_arg`, with the defaults DATA) ask for, and their sizes in px.
+
+  Args:
+    paired: whether the method learns from pairs. size: of images that are not the Earth's, where `args` name none.
+
+  Raises:
+    ValueError: unknown data, or an argument that is not for these data.
+  """
+  if args.data not in OF_DATA:
+    raise ValueError(f"argument 'data': {args.data!r} is not known: it is one of {', '.join(OF_DATA)}")
+  for name in ('task', 'path', 'direction'):
+    if args[name] and name not in OF_DATA[args.data]:
+      owners = ' and '.join(f'data={data}' for data, names in OF_DATA.items() if name in names)
+      raise ValueError(f"argument '{name}' is for {owners}, not for data={args.data}")
+  if paired and args.data == 'cycle_gan':
+    raise ValueError('data=cycle_gan: its sets have no pairs; take --config=cyclegan or ugatit')
+  args.size = args.size or (64 if args.data == 'earth' else size)
+  config.data.paired = paired
+  config.data.crop_size = (args.size, args.size)
+  if args.data == 'earth':
+    config.data.update({'name': 'earth', 'task': args.task or 'relief', 'size': args.size})
+    config.data.load_size = (args.size * 9 // 8,) * 2  # cropped at random by an eighth
+    config.data.flip = False  # the light comes from the west: a mirrored tile is wrong, and made scores worse
+    return
+  config.data.load_size = (round(args.size * 286 / 256),) * 2
+  if args.data == 'folder':
+    config.data.update({'name': 'folders', 'path': args.path, 'direction': args.direction or 'ab'})
+  else:
+    config.data.update({'name': 'cycle_gan', 'task': args.task or 'horse2zebra'})
+
+
+def is_small(args: ConfigDict) -> bool:
+  """Whether small nets of our own are in place of the paper's: on the Earth's tiles below 256 px."""
+  return args.data == 'earth' and args.size < 256
+
+
+def use_runlocal(config: ConfigDict, *, steps: int = 10, batch_size: int = 2, width: int = 4):
+  """A version that ends within a minute on a laptop: small nets, small images, a few steps."""
+  if max(config.data.crop_size) > 64:
+    config.data.crop_size, config.data.load_size = (64, 64), (72, 72)
+  config.steps = steps
+  config.batch_size = min(config.batch_size, batch_size)
+  config.gen.width = config.disc.width = width
+  if config.gen.name == 'unet':
+    config.gen.update({'max_width': 2 * width, 'depth': min(config.data.crop_size).bit_length() - 1})
+  else:
+    config.gen.blocks = 1
+  config.log_every = 5
+  config.eval_every = config.checkpoint_every = steps // 2
+
+
+def parse_arg(arg: str, **defaults):
+  """Reads 'task=relief,size=64,runlocal' after a config's colon into a ConfigDict of defaults' types.
+
+  Raises:
+    ValueError: an unknown name (with the nearest known one), or a value of another type.
+  """
+  values = dict(defaults)
+  for item in filter(None, arg.split(',')):
+    name, given, text = item.partition('=')
+    if name not in defaults:
+      close = difflib.get_close_matches(name, defaults, n=1, cutoff=0.5)
+      hint = f'did you mean {close[0]!r}? ' if close else ''
+      raise ValueError(f"argument '{name}' is not known: {hint}(it is one of {', '.join(defaults)})")
+    default = defaults[name]
+    if isinstance(default, bool):
+      if text not in ('', 'True', 'true', '1', 'False', 'false', '0'):
+        raise ValueError(f"argument '{name}': {text!r} is neither true nor false")
+      values[name] = text not in ('False', 'false', '0')
+    else:
+      if not given:
+        raise ValueError(f"argument '{name}' needs a value: {name}={default}")
+      try:
+        values[name] = type(default)(text)
+      except ValueError:
+        raise ValueError(f"argument '{name}': {text!r} is not {type(default).__name__}") from None
+  return ConfigDict(values)

@@ -1,0 +1,111 @@
+"""A trained run that translates: what commands, the page, attention maps and notebooks stand on."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from i2i_jax.data import images
+from i2i_jax.errors import BadInput, choice
+from i2i_jax.methods.base import State, Translator
+from i2i_jax.runs import checkpoint
+from i2i_jax.runtime import compiling, mesh
+
+BATCH = 16
+SIZES = ('train', 'own')
+
+
+class Predictor(NamedTuple):
+  """A run's weights, ready to translate; `load` makes one."""
+
+  run: checkpoint.Run
+  functions: dict[str, Callable]  # of each direction: see `predictor`
+
+  def predict(self, x: np.ndarray, direction: str = 'ab', first: int = 0) -> np.ndarray:
+    """float32 [N, H, W, C] in [-1, 1] to [N, H, W, C']. `first`: the first image's place, which draws its dropout."""
+    checkpoint.check_direction(self.run, direction)
+    return self.functions[direction](self.run.state, x, first)
+
+  def translate(self, pictures: Sequence, direction: str = 'ab', size: str = 'train') -> list[np.ndarray]:
+    """uint8 pictures [H, W, C], each of any size, to uint8 pictures [H', W', C'].
+
+    Args:
+      pictures: a list of them, or an array [N, H, W, C]. size: 'train': resized to what the net was trained at, which
+        is the outputs' size; 'own': each keeps its size, padded by reflection to what the net can halve and cut back.
+
+    Raises:
+      BadInput: a direction that the run did not learn, another number of channels.
+    """
+    choice('size', size, SIZES)
+    return [self.translate_one(picture, direction, size, index) for index, picture in enumerate(pictures)]
+
+  def translate_one(
+    self, picture: np.ndarray, direction: str = 'ab', size: str = 'train', index: int = 0
+  ) -> np.ndarray:
+    """One uint8 picture [H, W, C]; `index` draws its dropout."""
+    checkpoint.check_direction(self.run, direction)
+    channels = self.run.config.data[f'channels_{direction[0]}']
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != channels:
+      raise BadInput(f'a picture to translate is uint8 [H, W, {channels}], not {picture.dtype} {picture.shape}')
+    fitted = images.resize(picture, self.run.config.data.crop_size)
+    height, width = fitted.shape[:2]
+    if size == 'own':
+      fitted, (height, width) = padded(picture, self.multiple(direction)), picture.shape[:2]
+    fake = self.predict(images.to_float(fitted)[None], direction, index)[0]
+    return images.to_uint8(fake[:height, :width])
+
+  def multiple(self, direction: str) -> int:
+    """Heights and widths that the direction's net takes are multiples of it."""
+    method = self.run.method
+    return method.nets[method.translators[direction].net][0].multiple
+
+
+def load(workdir: Path | str, step: int | None = None, *, mesh_spec: str = 'data=1', batch: int = BATCH) -> Predictor:
+  """A run's newest checkpoint, or that of `step`, ready to translate.
+
+  Args:
+    mesh_spec: the devices, like 'data=4'; empty for all. batch: images that are translated at a time.
+
+  Raises:
+    BadInput: no such folder, no checkpoint in it, not this one.
+  """
+  shardings = mesh.make(mesh_spec)
+  run = checkpoint.load(Path(workdir), shardings, step)
+  translators = run.method.translators
+  return Predictor(run, {d: predictor(t, shardings, run.config.seed, batch) for d, t in translators.items()})
+
+
+def predictor(translator: Translator, shardings: mesh.Shardings, seed: int, batch: int = BATCH) -> Callable:
+  """Makes a Translator a function (state, x: float32 [N, H, W, C], first) -> [N, H, W, C'] on the host.
+
+  Batches are padded to one size, so that nothing compiles twice; `first` is the place of the first image in its
+  split, which its dropout is drawn from.
+  """
+  put, everywhere = shardings.data, shardings.replicated
+  run = compiling.jit(translator.run, in_shardings=(everywhere, put, everywhere), out_shardings=everywhere)
+  size = -(-batch // shardings.devices) * shardings.devices
+
+  def predict(state: State, x: np.ndarray, first: int = 0) -> np.ndarray:
+    outputs = []
+    for start in range(0, len(x), size):
+      part = x[start : start + size]
+      padding = np.zeros((size - len(part), *part.shape[1:]), part.dtype)
+      rng = jax.random.fold_in(jax.random.key(seed), first + start)
+      outputs.append(np.asarray(run(state, np.concatenate([part, padding]), rng))[: len(part)])
+    return np.concatenate(outputs)
+
+  return predict
+
+
+def padded(image: np.ndarray, multiple: int) -> np.ndarray:
+  """Pads [H, W, C] at the bottom and right to multiples, by reflection as far as the image reaches."""
+  height, width = (-n % multiple for n in image.shape[:2])
+  while height or width:  # a reflection can add at most the size itself, less one
+    step = (min(height, max(image.shape[0] - 1, 0)), min(width, max(image.shape[1] - 1, 0)))
+    mode: Literal['reflect', 'edge'] = 'reflect' if any(step) else 'edge'
+    step = step if any(step) else (height, width)
+    image = np.pad(image, ((0, step[0]), (0, step[1]), (0, 0)), mode)
+    height, width = height - step[0], width - step[1]
+  return image

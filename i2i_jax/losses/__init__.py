@@ -1,0 +1,1 @@
+"""Losses, penalties, and what a discriminator is shown: pure functions."""

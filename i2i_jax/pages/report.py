@@ -1,0 +1,85 @@
+"""The page of a run: what the run has written so far, as one self-contained HTML file."""
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from i2i_jax.data import spread
+from i2i_jax.errors import BadInput
+from i2i_jax.pages.page import data_url, fill
+from i2i_jax.runs import layout
+from i2i_jax.runs.folder import read_notes
+from i2i_jax.runs.log import read_log
+
+MAX_GRIDS = 16
+MAX_POINTS = 2000  # of a curve
+
+
+def write(workdir: Path) -> Path:
+  """Writes WORKDIR/report.html and returns its path. Raises BadInput if `workdir` holds no run."""
+  config_file = workdir / layout.CONFIG
+  if not config_file.exists():
+    raise BadInput(f'--workdir: {workdir} holds no run (no config.json)')
+  config, notes, log = json.loads(config_file.read_text()), read_notes(workdir), read_log(workdir / layout.LOG)
+  scores = {file.stem.removeprefix('eval_'): read_scores(file) for file in sorted(workdir.glob('eval_*.json'))}
+  values = {
+    'title': f'{config["method"]} · {config["data"]["name"]}',
+    'task': config['data']['task'] if config['data']['name'] == 'earth' else config['data']['path'],
+    'steps_done': max((line['step'] for line in log), default=0),
+    'config': config,
+    'notes': notes,
+    'commands': commands(workdir, notes),
+    'scores': scores,
+    'curves': curves(log),
+    'pictures': {split: s for split in scores if (s := pictures(workdir / f'eval_{split}'))},
+    'grids': grids(workdir / layout.SAMPLES),
+    'attention': grids(workdir / layout.ATTENTION),
+  }
+  page = workdir / layout.PAGE
+  fill(page, values)
+  return page
+
+
+def commands(workdir: Path, notes: dict) -> list[str]:
+  """What to type to train and score this run again."""
+  train = notes.get('command') or f'i2i train --config=... --workdir={shlex.quote(str(workdir))}'
+  return [train, f'i2i evaluate --workdir={shlex.quote(str(workdir))} --split=test']
+
+
+def read_scores(file: Path) -> dict:
+  result = json.loads(file.read_text())
+  return {k: result[k] for k in ('protocol', 'step', 'split', 'direction', 'images', 'weights', 'scores')}
+
+
+def curves(log: list[dict]) -> dict[str, list]:
+  """Name to [[steps], [values]], thinned evenly."""
+  out = {}
+  for line in log:
+    for name, value in line.items():
+      if name != 'step' and np.isfinite(value):
+        steps, values = out.setdefault(name, [[], []])
+        steps.append(line['step'])
+        values.append(float(f'{value:.6g}'))
+  thinned = {}
+  for name, (steps, values) in sorted(out.items()):
+    keep = spread(len(steps), MAX_POINTS)
+    thinned[name] = [[steps[i] for i in keep], [values[i] for i in keep]]
+  return thinned
+
+
+def pictures(folder: Path) -> list[dict]:
+  """[{'name', 'input', 'output', 'target'}] with images as data URLs."""
+  names = sorted(p.name.removesuffix('_output.png') for p in folder.glob('*_output.png'))
+  kinds = ('input', 'output', 'target')
+  return [
+    {'name': name, **{k: data_url(p) for k in kinds if (p := folder / f'{name}_{k}.png').exists()}} for name in names
+  ]
+
+
+def grids(folder: Path) -> list[dict]:
+  """[{'step', 'image'}] of the samples drawn while training, thinned evenly, first and last kept."""
+  files = sorted(folder.glob('step_*.png'))
+  kept = [files[i] for i in spread(len(files), MAX_GRIDS)]
+  return [{'step': int(file.stem.removeprefix('step_')), 'image': data_url(file)} for file in kept]

@@ -1,0 +1,86 @@
+"""Everything about a training run that can be refused, before a byte is written."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+
+from i2i_jax import data, methods
+from i2i_jax.errors import BadInput
+from i2i_jax.methods.base import Method, State
+from i2i_jax.runs import checkpoint, folder
+from i2i_jax.runtime import mesh, precision
+from i2i_jax.training import grow, profiling
+
+
+class Plan(NamedTuple):
+  config: ml_collections.ConfigDict
+  workdir: Path
+  shardings: mesh.Shardings
+  train_data: Any  # sources, see data/__init__.py
+  val_data: Any
+  method: Method
+  shapes: State  # of jax.ShapeDtypeStruct
+  stages: list  # of sizes, see training/grow.py
+  start: int  # steps that are done
+  end: int  # where this session ends
+  init_from: Path | None
+  profile: bool
+
+
+def make_plan(
+  config: ml_collections.ConfigDict,
+  workdir: Path,
+  *,
+  mesh_spec: str = '',
+  init_from: Path | None = None,
+  stop_at: int | None = None,
+  profile: bool = False,
+) -> Plan:
+  """What `train` is about to do; see there. Writes nothing.
+
+  Raises:
+    BadInput: config, data, devices, the folder or the room on its disk do not do. A run that is complete is not
+      refused: its plan ends where it starts, or before.
+  """
+  check_counts(config)
+  precision.check(config.precision)
+  shardings = mesh.make(mesh_spec)
+  check_batch(config, shardings)
+  folder.check(workdir, config)
+  train_data, val_data = data.get(config, 'train'), data.get(config, 'val')
+  method = methods.get(config, steps_per_epoch=max(1, len(train_data) // config.batch_size))
+  if 'ba' not in method.translators and not train_data.paired:
+    raise BadInput(f'config.data.paired: {config.method} learns from pairs, and these images have none; use cyclegan')
+  shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
+  stages = grow.stages(config)
+  grow.check(config, method, shapes)
+  start, end = max(checkpoint.steps(workdir), default=0), min(config.steps, stop_at or config.steps)
+  if profile and 0 < end - start < profiling.STEPS[-1]:
+    raise BadInput(
+      f'--profile: {end - start} steps are left to do, and it needs {profiling.STEPS[-1]}; raise config.steps'
+    )
+  if start < end:
+    checkpoint.check_room(workdir, shapes, copies=2, fault=BadInput)
+  return Plan(
+    config, workdir, shardings, train_data, val_data, method, shapes, stages, start, end, init_from, profile
+  )
+
+
+def check_counts(config: ml_collections.ConfigDict) -> None:
+  """Raises BadInput for a zero where the run needs at least one."""
+  for name in ('steps', 'batch_size', 'log_every', 'eval_every', 'checkpoint_every', 'keep'):
+    if config[name] < 1:
+      raise BadInput(f'config.{name} = {config[name]} must be at least 1')
+  for name in ('load_size', 'crop_size'):
+    if len(config.data[name]) != 2 or min(config.data[name]) < 1:
+      raise BadInput(f'config.data.{name} = {config.data[name]} must be (height, width) in pixels')
+
+
+def check_batch(config: ml_collections.ConfigDict, shardings: mesh.Shardings) -> None:
+  if config.batch_size % shardings.devices:
+    raise BadInput(
+      f'config.batch_size = {config.batch_size} cannot be split over {shardings.devices} devices: make it a '
+      'multiple, or use fewer devices, like --mesh data=1'
+    )

@@ -1,0 +1,203 @@
+"""Checkpoints with Orbax: the State and all that resuming needs, in one atomic step.
+
+A step folder of `WORKDIR/checkpoints/` holds two items that are committed together: `state` (the State's arrays)
+and `meta`, JSON with the config, the position in the data, the run's random key and the data's fingerprint.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import orbax.checkpoint as ocp
+from etils import epath
+from flax.traverse_util import flatten_dict
+
+from i2i_jax import methods
+from i2i_jax.config import from_dict
+from i2i_jax.errors import BadInput, RunFault
+from i2i_jax.methods import base
+from i2i_jax.runs import layout
+from i2i_jax.runtime import mesh, precision
+
+
+@contextlib.contextmanager
+def manager(workdir: Path, config: ml_collections.ConfigDict | None = None) -> Iterator[ocp.CheckpointManager]:
+  """The manager of a run's checkpoints: read-only without a config. Raises RunFault where a save fails."""
+  if config is None:
+    options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+  else:
+    options = ocp.CheckpointManagerOptions(
+      max_to_keep=config.keep,
+      keep_period=config.keep_every or None,
+      cleanup_tmp_directories=True,
+      # A deletion torn by a kill would leave a step that is listed but unreadable: rename, `wait` deletes.
+      todelete_subdir='deleted',
+    )
+  checkpoints = ocp.CheckpointManager(epath.Path(workdir).absolute() / layout.CHECKPOINTS, options=options)
+  try:
+    yield checkpoints
+  except BaseException:
+    with contextlib.suppress(Exception):  # the first fault is the one to tell
+      checkpoints.close()
+    raise
+  with saving(checkpoints):
+    checkpoints.close()
+
+
+@contextlib.contextmanager
+def saving(checkpoints: ocp.CheckpointManager) -> Iterator[None]:
+  """What goes wrong within, or went wrong in Orbax's threads, becomes one line."""
+  try:
+    yield
+  except Exception as error:  # Orbax passes on whatever its threads met
+    reason = ' '.join(str(error).split())
+    full = 'No space left' in reason or 'RESOURCE_EXHAUSTED' in reason
+    reason = 'no room on disk; make room and give the same command' if full else reason[:300]
+    raise RunFault(f'{checkpoints.directory}: a checkpoint was not saved: {reason}') from None
+
+
+def save(checkpoints: ocp.CheckpointManager, step: int, state: base.State, meta: dict) -> None:
+  """Starts to save in the background; the step counts once `wait` has returned."""
+  if checkpoints.latest_step() == step:
+    return
+  wait(checkpoints)  # for the save before, which Orbax would wait for too; it makes room
+  check_room(Path(checkpoints.directory), state)
+  args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+  with saving(checkpoints):
+    checkpoints.save(step, args=args)
+
+
+def wait(checkpoints: ocp.CheckpointManager) -> None:
+  """Waits until what was saved is committed, and deletes checkpoints beyond config.keep."""
+  with saving(checkpoints):
+    checkpoints.wait_until_finished()
+  shutil.rmtree(checkpoints.directory / 'deleted', ignore_errors=True)
+
+
+def check_room(folder: Path, state: Any, copies: int = 1, fault: type[Exception] = RunFault) -> None:
+  """Raises `fault` where the disk has no room for so many checkpoints of `state`."""
+  need = copies * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+  existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+  free = shutil.disk_usage(existing).free
+  if free < need * 1.1 + (1 << 20):
+    raise fault(
+      f'{folder}: no room on disk: {copies} checkpoint(s) take {need / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free'
+    )
+
+
+def steps(workdir: Path) -> list[int]:
+  """The committed steps of a run, oldest first."""
+  folder = Path(workdir) / layout.CHECKPOINTS
+  # A step that is just being saved has a longer name, and may have its metadata already.
+  return sorted(
+    int(p.name) for p in folder.glob('[0-9]*') if p.name.isdigit() and (p / '_CHECKPOINT_METADATA').exists()
+  )
+
+
+def pick(workdir: Path, step: int | None = None) -> int:
+  """`step`, or the newest. Raises BadInput: no such folder, no checkpoint in it, not this one."""
+  found = steps(workdir)
+  if not Path(workdir).is_dir():
+    raise BadInput(f'--workdir: there is no folder {workdir}')
+  if not found:
+    raise BadInput(f'--workdir: {workdir} holds no checkpoint: train first, or let training reach one')
+  if step is not None and step not in found:
+    raise BadInput(f'--step {step}: {workdir} holds the steps {", ".join(map(str, found))}')
+  return found[-1] if step is None else step
+
+
+def restore_meta(checkpoints: ocp.CheckpointManager, step: int) -> dict:
+  return checkpoints.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+
+
+def restore_state(checkpoints: ocp.CheckpointManager, step: int, target: Any) -> Any:
+  """The State of a step, in the shapes, types and shardings of `target` (a tree of ShapeDtypeStruct)."""
+  try:
+    return checkpoints.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target))).state
+  except (OSError, ValueError, KeyError) as error:
+    reason = str(error).strip().splitlines()[0]
+    raise BadInput(f'{checkpoints.directory}/{step}: the checkpoint cannot be restored: {reason}') from None
+
+
+def placed(shapes: Any, sharding: Any) -> Any:
+  """A tree of ShapeDtypeStruct, all under one sharding: the target to restore into."""
+  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+
+
+class Run(NamedTuple):
+  """A trained run, as read from its folder."""
+
+  config: ml_collections.ConfigDict
+  method: base.Method
+  state: base.State
+  step: int
+
+
+def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> Run:
+  """Reads a run's newest checkpoint, or that of `step`."""
+  step = pick(workdir, step)
+  with manager(workdir) as checkpoints:
+    meta = restore_meta(checkpoints, step)
+    config = from_dict(meta['config'])
+    precision.check(config.precision)
+    method = methods.get(config)
+    shapes = jax.eval_shape(method.init, jax.random.key(0), example_batch(config))
+    state = restore_state(checkpoints, step, placed(shapes, shardings.replicated))
+  return Run(config, method, state, step)
+
+
+def start_from(state: base.State, run: Run, where: str) -> base.State:
+  """`state` with the weights and running statistics of another run's nets; optimizers and step stay new.
+
+  A run of one generator alone, as import_torch makes it, gives CycleGAN its generator from A to B. A run of
+  pix2pixHD's global net alone gives a net with local enhancers its `coarse` part; a run whose discriminator has fewer
+  scales, two at least, gives those of the smaller images. What has no counterpart there stays new.
+
+  Raises:
+    BadInput: naming the first parameter that one of the two lacks or has in another shape.
+  """
+
+  def adopted(ours: dict, theirs: dict, net: str) -> dict:
+    if ours.keys() == theirs.keys() and ours.keys() in ({'ab', 'ba'}, {'a', 'b'}):
+      return {k: adopted(ours[k], theirs[k], f'{net}/{k}') for k in ours}
+    if 'ab' in ours and 'ab' not in theirs:
+      return {**ours, 'ab': adopted(ours['ab'], theirs, net)}
+    if 'coarse' in ours and 'coarse' not in theirs:
+      return {**ours, 'coarse': adopted(ours['coarse'], {k: v for k, v in theirs.items() if k != 'head'}, net)}
+    if 'discs_0' in ours and 'discs_0' in theirs:
+      common = ours.keys() & theirs.keys()
+      return {**ours, **{k: adopted(ours[k], theirs[k], net) for k in sorted(common)}}
+    flat_ours, flat_theirs = flatten_dict(ours), flatten_dict(theirs)
+    for path in sorted({*flat_ours, *flat_theirs}):
+      shapes = [tuple(flat[path].shape) if path in flat else None for flat in (flat_theirs, flat_ours)]
+      if shapes[0] != shapes[1]:
+        raise BadInput(f'{where}: {net}/{"/".join(path)} has the shape {shapes[0]} there and {shapes[1]} here')
+    return jax.tree.map(lambda a, b: jax.device_put(b.astype(a.dtype), a.sharding), ours, theirs)
+
+  nets = [net for net in state.params if net in run.state.params]
+  params = {net: adopted(state.params[net], run.state.params[net], net) for net in nets}
+  old = run.state.extra['batch_stats']
+  stats = {net: adopted(state.extra['batch_stats'][net], old[net], net) for net in nets if old[net]}
+  extra = {**state.extra, 'batch_stats': {**state.extra['batch_stats'], **stats}}
+  state = state.replace(params={**state.params, **params}, extra=extra)
+  return base.with_average(state) if 'ema' in extra else state
+
+
+def check_direction(run: Run, direction: str) -> None:
+  if direction not in run.method.translators:
+    raise BadInput(
+      f'--direction {direction}: {run.config.method} translates {" and ".join(run.method.translators)} only'
+    )
+
+
+def example_batch(config: ml_collections.ConfigDict) -> dict:
+  """Shapes of a training batch: what `Method.init` needs to know."""
+  return {
+    name: jax.ShapeDtypeStruct((config.batch_size, *config.data.crop_size, channels), jnp.float32)
+    for name, channels in (('a', config.data.channels_a), ('b', config.data.channels_b))
+  }

@@ -1,0 +1,18 @@
+"""The names of what lies in a run's folder, each once."""
+
+CONFIG = 'config.json'
+NOTES = 'run.json'  # command, data, parameters, costs, machine, versions
+LOG = 'metrics.jsonl'
+TENSORBOARD = 'tensorboard'
+CHECKPOINTS = 'checkpoints'
+SAMPLES = 'samples'  # pictures of validation images, as the run goes
+ATTENTION = 'attention'  # the same with the maps of attention blocks
+PROFILE = 'profile'
+PAGE = 'report.html'
+LOCK = '.lock'
+RESULT = 'result.json'  # of a run in a sweep
+
+
+def scores(split: str, direction: str = 'ab') -> str:
+  """'eval_test', 'eval_test_ba': of the file of scores (.json) and the folder of pictures beside it."""
+  return f'eval_{split}' + ('' if direction == 'ab' else f'_{direction}')

@@ -1,0 +1,1 @@
+"""Devices, compiling, memory and precision."""

@@ -1,0 +1,46 @@
+"""What `train --describe` prints: each net's layers, their outputs' sizes and their parameters."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from i2i_jax.methods.base import Method
+
+
+def parameter_count(params) -> int:
+  return sum(x.size for x in jax.tree.leaves(params))
+
+
+def describe(method: Method, config) -> str:
+  """A line a layer, in the order in which they run, and a line like 'gen: 54,413,955 parameters' a net."""
+  lines = []
+  for name, (net, channels) in method.nets.items():
+    x = jax.ShapeDtypeStruct((1, *config.data.crop_size, channels), jnp.float32)
+    translates = name in (translator.net for translator in method.translators.values())
+    switches = {'running_stats': False} | ({'dropout': False} if translates else {})
+    layers, inside = [], []
+
+    def note(call, args, kwargs, context, layers=layers, inside=inside):
+      # A layer may run modules of its own, as a loop's body, whose paths then begin anew.
+      if len(context.module.path) != 1 or context.method_name != '__call__' or inside:
+        return call(*args, **kwargs)
+      inside.append(context.module.name)
+      y = call(*args, **kwargs)
+      layers.append((inside.pop(), y))
+      return y
+
+    with nn.intercept_methods(note):
+      (y, _), variables = jax.eval_shape(lambda x: net.init_with_output(jax.random.key(0), x, **switches), x)  # noqa: B023
+    lines.append(f'{name}: {type(net).__name__} of {size(x)}')
+    left = dict(variables['params'])  # a layer that runs in parts is counted once
+    for layer, output in layers:
+      count = parameter_count(left.pop(layer, {}))
+      lines.append(f'  {layer:18}{size(output):>16}{count:14,}')
+    lines += [f'  {"output":18}{size(leaf):>16}' for leaf in jax.tree.leaves(y)]
+    lines += [f'{name}: {parameter_count(variables["params"]):,} parameters', '']
+  return '\n'.join(lines[:-1])
+
+
+def size(x) -> str:
+  """Of [B, H, W, C], or of a net's (y, out)."""
+  return ' x '.join(map(str, jax.tree.leaves(x)[0].shape[1:]))

@@ -1,0 +1,1 @@
+"""Experiments: runs of variants and seeds, and the tables made of them."""

@@ -1,0 +1,89 @@
+"""Plots of a sweep, drawn with matplotlib: differences, quality against cost, curves of the validation split."""
+
+from pathlib import Path
+
+import numpy as np
+
+from i2i_jax.evaluation import metrics
+from i2i_jax.sweeps.table import head
+
+
+def draw(folder: Path, rows: list[dict], times: list[dict], results: list[tuple], metric: str) -> dict[str, Path]:
+  """Writes the plots as PNG into `folder`; name -> path. None are drawn, and a line says so, without matplotlib."""
+  try:
+    from matplotlib.figure import Figure
+  except ModuleNotFoundError:
+    print("no plots: they need matplotlib, pip install -e '.[experiments]'")
+    return {}
+  folder.mkdir(exist_ok=True)
+  colours = {row['variant']: f'C{i % 10}' for i, row in enumerate(rows)}
+
+  def save(name, figure):
+    figure.savefig(folder / f'{name}.png', dpi=130)
+    return folder / f'{name}.png'
+
+  figure = Figure(figsize=(6.4, 0.9 + 0.36 * len(rows)), layout='constrained')
+  draw_differences(figure.subplots(), rows, metric, colours)
+  paths = {'differences': save('differences', figure)}
+
+  figure = Figure(figsize=(11, 4), layout='constrained')
+  seconds = {line['variant']: line['step_ms'] for line in times}
+  sides = {
+    'GFLOP an image (generator)': {row['variant']: row['gen_flops'] / 1e9 for row in rows},
+    'GFLOP an update (all nets)': {row['variant']: row['step_flops'] / 1e9 for row in rows},
+    'ms an update (measured)': seconds,
+  }
+  for axes, (label, costs) in zip(figure.subplots(1, 3, sharey=True), sides.items(), strict=True):
+    draw_quality(axes, rows, costs, metric, colours)
+    axes.set_xlabel(label)
+  figure.axes[0].set_ylabel(f'{head(metric)}, mean and deviation over seeds')
+  figure.axes[-1].legend(fontsize=7, loc='center left', bbox_to_anchor=(1, 0.5))
+  paths['quality_and_cost'] = save('quality_and_cost', figure)
+
+  figure = Figure(figsize=(8, 4.2), layout='constrained')
+  draw_curves(figure.subplots(), results, metric, colours)
+  return paths | {'curves': save('curves', figure)}
+
+
+def draw_differences(axes, rows, metric, colours):
+  """The difference from the baseline and its interval, a line a variant."""
+  shown = [row for row in rows if not np.isnan(row[f'{metric}_diff'])]
+  for i, row in enumerate(shown):
+    axes.plot([row[f'{metric}_low'], row[f'{metric}_high']], [i, i], color=colours[row['variant']])
+    axes.plot(row[f'{metric}_diff'], i, 'o', color=colours[row['variant']])
+  axes.axvline(0, color='0.5', linewidth=1)
+  axes.set_yticks(range(len(shown)), [row['variant'] for row in shown])
+  axes.invert_yaxis()
+  axes.set_xlabel(f'{head(metric)}: difference from {rows[0]["variant"]}, 95% interval')
+
+
+def draw_quality(axes, rows, costs, metric, colours):
+  for row in rows:
+    axes.errorbar(
+      costs[row['variant']],
+      row[f'{metric}_mean'],
+      np.nan_to_num(row[f'{metric}_sd']),
+      fmt='o',
+      capsize=3,
+      color=colours[row['variant']],
+      label=row['variant'],
+    )
+  axes.set_xlim(0, 1.08 * np.nanmax([*costs.values(), 1e-9]))
+  axes.locator_params(axis='x', nbins=5)
+  axes.grid(alpha=0.3)
+
+
+def draw_curves(axes, results, metric, colours):
+  """The mean over seeds of the validation score, and the range from the lowest to the highest."""
+  for name, colour in colours.items():
+    curves = [dict(map(tuple, r['curves'][f'val/{metric}'])) for variant, _, _, r in results if variant == name]
+    steps = sorted(set.intersection(*map(set, curves)))
+    values = np.array([[curve[step] for step in steps] for curve in curves])
+    axes.plot(steps, values.mean(0), color=colour, label=name)
+    axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.12, linewidth=0)
+  axes.set_xlabel('step')
+  axes.set_ylabel(f'{head(metric)}, validation')
+  if metric not in metrics.LOWER_IS_BETTER:
+    axes.set_ylim(bottom=np.quantile([line.get_ydata()[len(line.get_ydata()) // 5] for line in axes.lines], 0.1))
+  axes.grid(alpha=0.3)
+  axes.legend(fontsize=7, loc='center left', bbox_to_anchor=(1, 0.5))

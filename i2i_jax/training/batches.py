@@ -1,0 +1,29 @@
+"""Batches for the loop, and how long it waits for them."""
+
+import time
+
+from i2i_jax.errors import BadInput, RunFault
+
+
+class Batches:
+  """An iterator's batches, and the share of the time, from the first on, that was spent waiting for them."""
+
+  def __init__(self, iterator):
+    self.iterator, self.waited, self.since = iterator, 0.0, 0.0
+
+  def __next__(self) -> dict:
+    began = time.monotonic()
+    self.since = self.since or began
+    try:
+      batch = next(self.iterator)
+    except BadInput as error:  # a file that went bad, or whose header was good and whose pixels are not
+      raise RunFault(str(error)) from None
+    self.waited += time.monotonic() - began
+    return batch
+
+  def waiting(self) -> float:
+    """The share, from 0 to 1, since the last call."""
+    now = time.monotonic()
+    share = self.waited / max(now - self.since, 1e-9)
+    self.waited, self.since = 0.0, now
+    return share

@@ -1,0 +1,40 @@
+"""How a run begins: from fresh weights, from another run's, or where it stood."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from i2i_jax.errors import BadInput
+from i2i_jax.methods import base
+from i2i_jax.plan import Plan
+from i2i_jax.runs import checkpoint
+
+
+def fresh(plan: Plan, rng: jax.Array) -> base.State:
+  """The State of a new run. Raises BadInput where the run of `init_from` has other nets."""
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), checkpoint.example_batch(plan.config))
+  state = base.init_on_devices(plan.method, plan.config, rng, zeros, plan.shardings.replicated)
+  if plan.init_from:
+    other = checkpoint.load(plan.init_from, plan.shardings)
+    state = checkpoint.start_from(state, other, f'--init_from {plan.init_from}')
+  return state
+
+
+def resumed(plan: Plan, checkpoints, iterator) -> tuple[base.State, jax.Array]:
+  """State and random key of the newest checkpoint; sets `iterator` to where the data stood.
+
+  Raises:
+    BadInput: the training data have changed since.
+  """
+  meta = checkpoint.restore_meta(checkpoints, plan.start)
+  if meta['fingerprint'] != plan.train_data.fingerprint:
+    raise BadInput(
+      f'{plan.workdir}: the training data have changed since step {plan.start}; to resume, restore the old data, or '
+      'name another --workdir'
+    )
+  everywhere = plan.shardings.replicated
+  state = checkpoint.restore_state(checkpoints, plan.start, checkpoint.placed(plan.shapes, everywhere))
+  iterator.set_state(meta['data'])
+  key = jax.device_put(jax.random.wrap_key_data(np.array(meta['rng'], np.uint32)), everywhere)
+  print(f'resuming {plan.workdir} at step {plan.start} of {plan.config.steps}')
+  return state, key

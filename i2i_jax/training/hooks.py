@@ -1,0 +1,111 @@
+"""What happens between the updates: one hook for each purpose, in the order in which `train` names them."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from i2i_jax import data
+from i2i_jax.config import to_dict
+from i2i_jax.data import images
+from i2i_jax.errors import RunFault
+from i2i_jax.evaluation import scoring
+from i2i_jax.inference import attention
+from i2i_jax.inference.predictor import BATCH, predictor
+from i2i_jax.plan import Plan
+from i2i_jax.runs import checkpoint, folder, layout
+from i2i_jax.runs.log import Writer
+from i2i_jax.training.batches import Batches
+from i2i_jax.training.samples import sample_columns
+
+
+class Hook(NamedTuple):
+  """Functions that the loop calls.
+
+  metrics: (step, floats by name), of each step: one step late, while the device computes the next, or at once where a
+    hook is due. due: (step, whether it is the session's last) -> whether `act` is called. act: (step, state).
+  """
+
+  metrics: Callable = lambda step, values: None
+  due: Callable = lambda step, last: False
+  act: Callable = lambda step, state: None
+
+
+def tell(hooks: tuple[Hook, ...], step: int, metrics: dict):
+  """Gives all hooks a step's metrics, once they have come from the device."""
+  values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+  for hook in hooks:
+    hook.metrics(step, values)
+
+
+def check_finite(checkpoints) -> Hook:
+  """Ends a run whose losses are not finite."""
+
+  def metrics(step, values):
+    for name, value in values.items():
+      if not np.isfinite(value):
+        raise RunFault(f'step {step}: {name} is {value}; {last_good(checkpoints)}')
+
+  return Hook(metrics=metrics)
+
+
+def log(plan: Plan, writer: Writer, batches: Batches) -> Hook:
+  """A line of metrics.jsonl at each config.log_every-th step."""
+
+  def metrics(step, values):
+    if step % plan.config.log_every == 0:
+      writer.scalars(step, {**values, 'data/wait': batches.waiting()})
+
+  return Hook(metrics=metrics)
+
+
+def validate(plan: Plan, writer: Writer) -> Hook:
+  """Scores and pictures of the validation split."""
+  config, method = plan.config, plan.method
+  predict = {d: predictor(translator, plan.shardings, config.seed) for d, translator in method.translators.items()}
+  view = attention.viewer(method, config)
+
+  def act(step, state):
+    for direction in method.translators if plan.val_data.paired else ():
+      batches = scoring.turned(data.eval_batches(plan.val_data, config, BATCH), direction)
+      scores = scoring.score({'val': functools.partial(predict[direction], state)}, batches)['val']
+      suffix = '' if direction == 'ab' else f'_{direction}'
+      writer.scalars(step, {f'val/{name}{suffix}': float(v.mean()) for name, v in scores.items()})
+    if config.samples:
+      draw(step, state)
+
+  def draw(step, state):
+    batch = next(data.eval_batches(plan.val_data, config, config.samples, limit=config.samples))
+    columns = sample_columns({d: functools.partial(p, state) for d, p in predict.items()}, batch)
+    writer.grid(step, [[images.to_uint8(x) for x in row] for row in zip(*columns.values(), strict=True)])
+    if view:
+      pictures, names = attention.rows(view, state, batch['a'])
+      writer.grid(step, pictures, layout.ATTENTION)
+      folder.note(plan.workdir, attention=names)
+
+  return Hook(due=lambda step, last: step % config.eval_every == 0 or step == config.steps, act=act)
+
+
+def save(plan: Plan, checkpoints, iterator, key: jax.Array) -> Hook:
+  """A checkpoint, unless a parameter is not finite."""
+
+  @jax.jit
+  def all_finite(tree):
+    return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
+
+  def act(step, state):
+    if not bool(all_finite(state.params)):
+      raise RunFault(f'step {step}: a parameter is not finite, and was not saved; {last_good(checkpoints)}')
+    rng = np.asarray(jax.random.key_data(key)).tolist()
+    meta = {'config': to_dict(plan.config), 'fingerprint': plan.train_data.fingerprint, 'rng': rng}
+    checkpoint.save(checkpoints, step, state, {**meta, 'data': iterator.get_state()})
+
+  return Hook(due=lambda step, last: last or step % plan.config.checkpoint_every == 0, act=act)
+
+
+def last_good(checkpoints) -> str:
+  step = checkpoints.latest_step()
+  return 'no checkpoint was saved yet' if step is None else f'the checkpoint of step {step} is good'

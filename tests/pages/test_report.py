@@ -1,0 +1,65 @@
+"""The page of a real run, in a real browser, without a network."""
+
+import json
+
+import pytest
+
+from i2i_jax import train
+from i2i_jax.errors import BadInput
+from i2i_jax.evaluation import scoring
+from i2i_jax.pages import report
+
+
+def test_the_page_of_a_run_opens_offline_without_an_error(tiny, tmp_path, page):
+  folder = tmp_path / 'run'
+  train.train(tiny, folder, command='python -m i2i_jax.train --config=<a b>', mesh_spec='data=1')
+  result = scoring.evaluate(folder, 'test')
+  page.goto(report.write(folder).as_uri())
+  assert 'pix2pix' in page.title()
+  assert page.locator('.stack').count() == 4
+  assert page.locator('tr.ours').inner_text().split()[1] == f'{result["scores"]["pix2pix"]["l1"]:.4f}'
+  assert page.locator('table tr').count() == 5
+  assert page.locator('.chart h3').all_inner_texts()[0].startswith('val/psnr')
+  assert 'python -m i2i_jax.train --config=<a b>' in page.locator('pre').first.inner_text()
+  assert all(page.evaluate('[...document.images].map(i => i.complete && i.naturalWidth > 0)'))
+
+  # The slider uncovers the output over the input, then the target over the output.
+  card = page.locator('.stack').first
+  slider = page.locator('.card input[type=range]').first
+  for value, left, right in (
+    (0, '', 'input'),
+    (50, 'output', 'input'),
+    (150, 'target', 'output'),
+    (200, 'target', ''),
+  ):
+    slider.fill(str(value))
+    assert (card.locator('.left').inner_text(), card.locator('.right').inner_text()) == (left, right)
+  slider.fill('50')
+  clips = [layer.evaluate('e => e.style.clipPath') for layer in card.locator('img').all()[1:]]
+  assert clips == ['inset(0px 50% 0px 0px)', 'inset(0px 100% 0px 0px)']
+
+  # A curve is read by hovering.
+  log = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+  first = next(line for line in log if 'val/psnr' in line)
+  chart = page.locator('.chart').first
+  chart.scroll_into_view_if_needed()
+  box = chart.locator('svg').bounding_box()
+  page.mouse.move(box['x'] + box['width'] * 0.13, box['y'] + 40)
+  assert chart.locator('h3 span').inner_text() == f'step {first["step"]}: {first["val/psnr"]:.4g}'
+  assert page.faults == []
+
+
+def test_a_page_is_made_of_what_there_is(tiny, tmp_path, page):
+  """Before any score, in the middle of a run."""
+  folder = tmp_path / 'run'
+  with tiny.unlocked():
+    tiny.samples = 0
+  train.train(tiny, folder, stop_at=2, mesh_spec='data=1')
+  page.goto(report.write(folder).as_uri())
+  assert page.locator('h1').inner_text().startswith('pix2pix')
+  assert page.faults == []
+
+
+def test_a_folder_without_a_run_has_no_page(tmp_path):
+  with pytest.raises(BadInput, match='holds no run'):
+    report.write(tmp_path)
