@@ -1,8 +1,22 @@
 """Scores of images against their targets: pure functions on [B, H, W, C] in [-1, 1], one number an image."""
 
+from typing import NamedTuple
+
 import dm_pix
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+
+class Scores(NamedTuple):
+  """Of one predictor on a split."""
+
+  per_image: dict[str, np.ndarray]  # a number an image
+  per_set: dict[str, float]  # what has no value for one image, like FID
+
+  def means(self) -> dict[str, float]:
+    return {name: float(values.mean()) for name, values in self.per_image.items()} | self.per_set
+
 
 NAMES = ('psnr', 'ssim', 'l1')
 LOWER_IS_BETTER = ('l1',)

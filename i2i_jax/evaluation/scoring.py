@@ -22,8 +22,8 @@ FIT_IMAGES = 1024  # training images, evenly spread, that the baselines are fitt
 PROTOCOL = 'pixel'
 
 
-def score(predictors: dict[str, Callable], batches: Iterable[dict]) -> dict[str, dict[str, np.ndarray]]:
-  """Scores of each `predict(a, first)` over batches {'a', 'b'}: who -> name -> an array, a number an image."""
+def score(predictors: dict[str, Callable], batches: Iterable[dict]) -> dict[str, metrics.Scores]:
+  """Scores of each `predict(a, first)` over batches {'a', 'b'}. The protocol `pixel` has none of a whole set."""
   parts: dict[str, list] = {who: [] for who in predictors}
   first = 0
   for batch in batches:
@@ -31,7 +31,8 @@ def score(predictors: dict[str, Callable], batches: Iterable[dict]) -> dict[str,
       fake_b = predict(batch['a'], first).astype(np.float32)
       parts[who].append(jax.device_get(metrics.score(fake_b, batch['b'].astype(np.float32))))
     first += len(batch['a'])
-  return {who: jax.tree.map(lambda *x: np.concatenate(x), *scores) for who, scores in parts.items()}
+  joined = {who: jax.tree.map(lambda *x: np.concatenate(x), *scores) for who, scores in parts.items()}
+  return {who: metrics.Scores(per_image, {}) for who, per_image in joined.items()}
 
 
 def turned(batches: Iterable[dict], direction: str) -> Iterator[dict]:
@@ -84,8 +85,8 @@ def evaluate(
     'chosen': chosen,  # newest, given, or best val/METRIC
     'weights': 'ema' if run.config.ema else 'final',
     'images': len(source),
-    'scores': {who: {k: float(v.mean()) for k, v in s.items()} for who, s in scores.items()},
-    'per_image': {who: {k: v.tolist() for k, v in s.items()} for who, s in scores.items()},
+    'scores': {who: s.means() for who, s in scores.items()},
+    'per_image': {who: {k: v.tolist() for k, v in s.per_image.items()} for who, s in scores.items()},
   }
   keep_pictures(workdir / name, source, trained, direction)
   write_json(out, result)

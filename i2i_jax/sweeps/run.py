@@ -31,16 +31,18 @@ def run(config, workdir: Path, metric: str, command: str = '') -> int:
   result = scoring.evaluate(workdir, 'test', step, chosen=f'best val/{metric}', rivals=False)
   for other in set(checkpoint.steps(workdir)) - {step}:
     shutil.rmtree(workdir / layout.CHECKPOINTS / str(other))
+  means, per_image = (result[key][config.method] for key in ('scores', 'per_image'))
   notes, log = read_notes(workdir), read_log(workdir / layout.LOG)
   write_json(
     workdir / layout.RESULT,
     {
       'config': to_dict(config),
       'step': step,
-      'scores': result['per_image'][config.method],
+      'scores': per_image,
+      'set_scores': {name: value for name, value in means.items() if name not in per_image},
       'curves': {
         name: [[line['step'], line[name]] for line in log if name in line]
-        for name in (f'val/{score}' for score in result['scores'][config.method])
+        for name in (f'val/{score}' for score in means)
       },
       'cost': notes['cost'],
       'seconds': notes['seconds'],

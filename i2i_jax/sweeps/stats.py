@@ -105,20 +105,29 @@ def compare(differences: np.ndarray, groups: Sequence | None = None) -> Comparis
   seeds it may fall to 88%. A bootstrap over seeds and groups, stretched to the same width, covered no better.
 
   Args:
-    differences: of a variant and what it is compared with, with the same seed on the same image.
+    differences: of a variant and what it is compared with, with the same seed on the same image; [S, 1] of a score
+      that only a set of images has, whose interval is over seeds alone.
     groups: of each image, the label of those that it belongs to; None: each is by itself.
   """
   differences = np.asarray(differences, np.float64)
   mean, nan = float(differences.mean()), float('nan')
   seeds, images = differences.shape
+  if images == 1 and seeds > 1:  # a score of the whole set: seeds alone are draws
+    return student(mean, float(differences.std(ddof=1)) / np.sqrt(seeds), seeds - 1, seeds - 1, seeds)
   if min(seeds, images if groups is None else len(set(groups))) < 2:
     return Comparison(mean, nan, nan, nan)
   variance = variance_of_mean(differences, groups)
   error = np.sqrt(variance.total() / variance.count)
+  free, free_tail = (freedom(variance, caution) if error else 1.0 for caution in (CAUTION, TAIL_CAUTION))
+  return student(mean, error, free, free_tail, seeds)
+
+
+def student(mean: float, error: float, free: float, free_tail: float, seeds: int) -> Comparison:
+  """Student's t: the interval with `free` degrees of freedom, p with `free_tail`, none where seeds are too few."""
   if error == 0:
-    return Comparison(mean, mean, mean, float(mean == 0) if seeds >= FEWEST_SEEDS else nan)
-  half = float(error * stdtrit(freedom(variance, CAUTION), (1 + LEVEL) / 2))
-  p = float(2 * stdtr(freedom(variance, TAIL_CAUTION), -abs(mean) / error)) if seeds >= FEWEST_SEEDS else nan
+    return Comparison(mean, mean, mean, float(mean == 0) if seeds >= FEWEST_SEEDS else float('nan'))
+  half = float(error * stdtrit(free, (1 + LEVEL) / 2))
+  p = float(2 * stdtr(free_tail, -abs(mean) / error)) if seeds >= FEWEST_SEEDS else float('nan')
   return Comparison(mean, mean - half, mean + half, p)
 
 

@@ -29,6 +29,16 @@ def by_variant(results: list[tuple]) -> dict[str, dict[int, dict]]:
   return {name: {seed: r for variant, seed, _, r in results if variant == name} for name in names}
 
 
+def metrics_of(results: list[tuple]) -> list[str]:
+  """Those of images, then those that only a set of images has."""
+  return [*metrics.NAMES, *sorted({name for *_, r in results for name in r.get('set_scores', {})})]
+
+
+def scores_of(runs: list[dict], metric: str) -> np.ndarray:
+  """[S, I], or [S, 1] of a score that only a set of images has."""
+  return np.array([r['scores'].get(metric) or [r['set_scores'][metric]] for r in runs])
+
+
 def comparisons(results: list[tuple], pairs: list[tuple[str, str]], groups: list | None) -> list[dict]:
   """A dict of numbers for each pair (variant, against) of which seeds are done in both.
 
@@ -42,12 +52,12 @@ def comparisons(results: list[tuple], pairs: list[tuple[str, str]], groups: list
     if not (both := sorted(first.keys() & second.keys())):
       continue
     line = dict(zip(('variant', 'against'), pair, strict=True))
-    for metric in metrics.NAMES:
-      scores = (np.array([r[seed]['scores'][metric] for seed in both]) for r in (first, second))
+    for metric in metrics_of(results):
+      scores = (scores_of([r[seed] for seed in both], metric) for r in (first, second))
       found = stats.compare(np.subtract(*scores), groups)
       line |= {f'{metric}_{part}': value for part, value in zip(PARTS, found, strict=True)}
     out.append(line)
-  for metric in metrics.NAMES:
+  for metric in metrics_of(results):
     for line, p in zip(out, stats.holm([line[f'{metric}_p'] for line in out]), strict=True):
       line[f'{metric}_p'] = p
   return out
@@ -67,8 +77,8 @@ def rows(results: list[tuple], ratios: dict[str, float], compared: list[dict]) -
     if name not in runs:
       continue
     row = {'variant': name, 'seeds': len(runs[name])}
-    for metric in metrics.NAMES:
-      scores = np.array([runs[name][seed]['scores'][metric] for seed in sorted(runs[name])])
+    for metric in metrics_of(results):
+      scores = scores_of([runs[name][seed] for seed in sorted(runs[name])], metric)
       row[f'{metric}_mean'], row[f'{metric}_sd'] = stats.spread(scores)
       row |= {key: differences.get(name, {}).get(key, math.nan) for key in (f'{metric}_{part}' for part in PARTS)}
     cost = runs[name][min(runs[name])]['cost']
@@ -125,7 +135,7 @@ def read(file) -> list[dict]:
 
 def cells(rows: list[dict], metric: str) -> tuple[list[str], list[list[str]]]:
   """Heads and cells of the table that people read; `metric` comes first, and with its difference."""
-  order = [metric, *(name for name in metrics.NAMES if name != metric)]
+  order = ordered(rows[0], '_mean', metric)
   matched = any(not math.isnan(row['cost_ratio']) for row in rows)
   heads = ['variant', 'seeds', *(text for name in order for text in (head(name), 'difference, 95% interval'))]
   heads += ['generator, parameters', 'FLOP an image', *(['cost matched'] if matched else [])]
@@ -142,7 +152,7 @@ def cells(rows: list[dict], metric: str) -> tuple[list[str], list[list[str]]]:
 
 def comparison_cells(compared: list[dict], metric: str) -> tuple[list[str], list[list[str]]]:
   """Heads and cells of the table of comparisons: each with its interval and its corrected p."""
-  order = [metric, *(name for name in metrics.NAMES if name != metric)]
+  order = ordered(compared[0], '_diff', metric) if compared else []
   heads, lines = ['variant', 'against'], [[line['variant'], line['against']] for line in compared]
   for name in order:
     heads += [f'{head(name)}: difference, 95% interval', 'p, corrected']
@@ -151,13 +161,19 @@ def comparison_cells(compared: list[dict], metric: str) -> tuple[list[str], list
   return heads, lines
 
 
+def ordered(row: dict, suffix: str, metric: str) -> list[str]:
+  """The metrics of a row, `metric` first."""
+  names = [key.removesuffix(suffix) for key in row if key.endswith(suffix)]
+  return sorted(names, key=lambda name: name != metric)
+
+
 def head(metric: str) -> str:
   arrow = '↓' if metric in metrics.LOWER_IS_BETTER else '↑'
   return f'{metric.upper()} {arrow}' + (', dB' if metric == 'psnr' else '')
 
 
 def score(row: dict, metric: str) -> str:
-  digits, deviation = DIGITS[metric], row[f'{metric}_sd']
+  digits, deviation = DIGITS.get(metric, 3), row[f'{metric}_sd']
   mean = f'{row[f"{metric}_mean"]:.{digits}f}'
   return mean if math.isnan(deviation) else f'{mean} ± {deviation:.{digits}f}'
 
@@ -165,7 +181,7 @@ def score(row: dict, metric: str) -> str:
 def difference(row: dict, metric: str) -> str:
   """'+0.21 [+0.05, +0.37] *': a star where the p-value, corrected for the number of comparisons, is under 0.05."""
   mean, low, high, corrected = (row[f'{metric}_{part}'] for part in PARTS)
-  digits = DIGITS[metric]
+  digits = DIGITS.get(metric, 3)
   if math.isnan(mean):
     return ''
   if math.isnan(low):

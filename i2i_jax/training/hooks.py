@@ -73,7 +73,7 @@ def validate(plan: Plan, writer: Writer) -> Hook:
       batches = scoring.turned(data.eval_batches(plan.val_data, config, BATCH), direction)
       scores = scoring.score({'val': functools.partial(predict[direction], state)}, batches)['val']
       suffix = '' if direction == 'ab' else f'_{direction}'
-      writer.scalars(step, {f'val/{name}{suffix}': float(v.mean()) for name, v in scores.items()})
+      writer.scalars(step, {f'val/{name}{suffix}': value for name, value in scores.means().items()})
     if config.samples:
       draw(step, state)
 

@@ -173,3 +173,12 @@ def test_holms_correction_by_hand():
   assert stats.holm([0.03, 0.01, float('nan'), 0.5, 0.02])[3:] == [0.5, pytest.approx(0.06)]
   assert np.isnan(stats.holm([0.01, float('nan')])[1])
   assert stats.holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_a_score_of_a_set_has_an_interval_over_seeds():
+  """Student's t by hand: differences 1, 2 and 3 have a mean of 2 and an error of 1 / sqrt(3); t(2) is 4.303."""
+  found = stats.compare(np.array([[1.0], [2.0], [3.0]]), ['a'])
+  assert found.mean == 2
+  assert (found.low, found.high) == pytest.approx((2 - 4.3027 / np.sqrt(3), 2 + 4.3027 / np.sqrt(3)), rel=1e-4)
+  assert found.p == pytest.approx(0.0742, abs=1e-4)
+  assert np.isnan(stats.compare(np.array([[1.0], [2.0]])).p)

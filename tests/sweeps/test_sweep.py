@@ -376,6 +376,17 @@ def test_the_table_is_of_means_deviations_and_paired_differences(tmp_path):
       np.testing.assert_equal(again[name], row[name])
 
 
+def test_a_score_of_the_whole_set_stands_beside_those_of_images(tmp_path):
+  done, ratios = results(tmp_path)
+  for i, (_, _, _, result) in enumerate(done):
+    result['set_scores'] = {'kd': float(i)}
+  found = compared(done, ratios)
+  rows = table.rows(done, ratios, found)
+  assert rows[1]['kd_mean'] == pytest.approx(4) and rows[1]['kd_diff'] == pytest.approx(3)
+  heads, lines = table.cells(rows, 'psnr')
+  assert heads[2].startswith('PSNR') and heads[8].startswith('KD') and lines[1][8] == '4.000 ± 1.000'
+
+
 def test_a_star_says_that_the_corrected_p_is_small(tmp_path):
   done, ratios = results(tmp_path)
   found = compared(done, ratios)
