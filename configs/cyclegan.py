@@ -30,14 +30,10 @@ def get_config(arg: str = ''):
   config.disc.norm = 'instance'
   config.steps = 100_000 if args.data == 'earth' else 200_000
   if fields.is_small(args):
+    fields.use_small(config, batch_size=4, lr=4e-4)
     config.gen.update({'width': 24, 'blocks': 4})
     config.disc.update({'width': 32, 'layers': 2})
     config.steps = 1500
-    config.batch_size = 4
-    config.optim.update({'lr': 4e-4, 'per_epoch': False})
-    config.ema = 0.995
-    config.log_every = 10
-    config.eval_every = config.checkpoint_every = 250
   if args.runlocal:
     fields.use_runlocal(config)
   return config

@@ -26,21 +26,10 @@ def get_config(arg: str = ''):
   config.gen.depth = max(1, args.size.bit_length() - 1)  # 8 at 256 px, 7 at 128 px: down to one pixel
   config.steps = STEPS.get(args.size, 1500) if args.data == 'earth' else 80_000
   if fields.is_small(args):
-    config.batch_size = 8
-    config.gen.width = 32
-    config.gen.max_width = 128
-    config.gen.norm = 'instance'
-    config.gen.dropout = 0.0
-    config.disc.layers = 2
-    config.disc.width = 32
-    config.disc.norm = 'instance'
+    fields.use_small(config, batch_size=8, lr=5e-4)
+    config.gen.update({'width': 32, 'max_width': 128, 'norm': 'instance', 'dropout': 0.0})
+    config.disc.update({'layers': 2, 'width': 32, 'norm': 'instance'})
     config.loss.gan_weight = 0.3
-    config.optim.lr = 5e-4
-    config.ema = 0.995
-    config.optim.per_epoch = False
-    config.eval_every = 250
-    config.checkpoint_every = 250
-    config.log_every = 10
   if args.runlocal:
     fields.use_runlocal(config, steps=20, batch_size=4, width=8)
   return config

@@ -32,14 +32,10 @@ def get_config(arg: str = ''):
   use_pix2pixhd(config, args.local)
   config.steps = 20_000 if args.data == 'earth' else 100_000
   if fields.is_small(args):
-    config.batch_size = 8
+    fields.use_small(config, batch_size=8, lr=4e-4)
     config.gen.update({'width': 24, 'blocks': 4, 'halvings': 2, 'local_blocks': 2})
     config.disc.update({'width': 32, 'layers': 2})
-    config.ema = 0.995
     config.steps = 1500
-    config.optim.update({'lr': 4e-4, 'per_epoch': False})
-    config.log_every = 10
-    config.eval_every = config.checkpoint_every = 250
   if args.runlocal:
     fields.use_runlocal(config)
     config.gen.local_blocks = config.disc.layers = 1

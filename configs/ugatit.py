@@ -29,14 +29,10 @@ def get_config(arg: str = ''):
   config.pool = 0
   config.steps = 1_000_000
   if fields.is_small(args):
+    fields.use_small(config, batch_size=4, lr=4e-4)
     config.gen.update({'width': 16, 'light': True})
     config.disc.width = 16
     config.steps = 1500
-    config.batch_size = 4
-    config.optim.lr = 4e-4
-    config.ema = 0.995
-    config.log_every = 10
-    config.eval_every = config.checkpoint_every = 250
   if args.runlocal:
     fields.use_runlocal(config)
     config.disc.layers = 5

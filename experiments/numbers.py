@@ -16,6 +16,7 @@ from pathlib import Path
 
 from i2i_jax import cli
 from i2i_jax.errors import choice
+from i2i_jax.runs import layout
 from i2i_jax.runs.folder import write_text
 
 FILE, RUNS = Path('docs/numbers.md'), Path('runs/numbers')
@@ -96,7 +97,7 @@ def scores(name: str) -> list[tuple[str, str, str, str]]:
   """(direction, who, PSNR, L1) as printed, ours first, of what has been scored."""
   rows = []
   for direction in TRAINED[name][2]:
-    file = RUNS / name / ('eval_test.json' if direction == 'ab' else f'eval_test_{direction}.json')
+    file = RUNS / name / f'{layout.scores("test", direction)}.json'
     if file.exists():
       for who, found in json.loads(file.read_text())['scores'].items():
         rows.append((direction, who, f'{found["psnr"]:.2f}', f'{found["l1"]:.3f}'))

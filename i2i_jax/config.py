@@ -1,7 +1,9 @@
 """Configs: loaded from files and the command line, checked, compared, kept as JSON."""
 
+import functools
 import json
 import math
+import operator
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -119,9 +121,7 @@ def check_read(config: ml_collections.ConfigDict, names: Iterable[str]):
 
 def value_at(config: ml_collections.ConfigDict, name: str):
   """The value of a field named like 'optim.lr'."""
-  for part in name.split('.'):
-    config = config[part]
-  return config
+  return functools.reduce(operator.getitem, name.split('.'), config)
 
 
 def override(config: ml_collections.ConfigDict, fields: dict):
@@ -133,9 +133,7 @@ def override(config: ml_collections.ConfigDict, fields: dict):
   for name, value in fields.items():
     check_field(config, f'--config.{name}')
     *path, last = name.split('.')
-    node = config
-    for part in path:
-      node = node[part]
+    node = functools.reduce(operator.getitem, path, config)
     try:
       with node.unlocked():
         node[last] = ml_collections.ConfigDict(value) if isinstance(value, dict) else value

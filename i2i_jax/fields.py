@@ -3,10 +3,10 @@
 Sizes are (height, width) in pixels, images are in [-1, 1], learning rates are per update.
 """
 
-import difflib
-
 from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
+
+from i2i_jax.errors import nearest
 
 
 def attention() -> FieldReference:
@@ -198,7 +198,7 @@ def use_data(config: ConfigDict, args: ConfigDict, *, paired: bool, size: int = 
     ValueError: unknown data, or an argument that is not for these data.
   """
   if args.data not in OF_DATA:
-    raise ValueError(f"argument 'data': {args.data!r} is not known: it is one of {', '.join(OF_DATA)}")
+    raise ValueError(f"argument 'data': {args.data!r} is not known: {nearest(args.data, OF_DATA)}")
   for name in ('task', 'path', 'direction'):
     if args[name] and name not in OF_DATA[args.data]:
       owners = ' and '.join(f'data={data}' for data, names in OF_DATA.items() if name in names)
@@ -223,6 +223,15 @@ def use_data(config: ConfigDict, args: ConfigDict, *, paired: bool, size: int = 
 def is_small(args: ConfigDict) -> bool:
   """Whether small nets of our own are in place of the paper's: on the Earth's tiles below 256 px."""
   return args.data == 'earth' and args.size < 256
+
+
+def use_small(config: ConfigDict, *, batch_size: int, lr: float):
+  """What all small nets of our own are trained with: larger batches and rates, an average, frequent scores."""
+  config.batch_size = batch_size
+  config.ema = 0.995
+  config.optim.update({'lr': lr, 'per_epoch': False})
+  config.log_every = 10
+  config.eval_every = config.checkpoint_every = 250
 
 
 def use_runlocal(config: ConfigDict, *, steps: int = 10, batch_size: int = 2, width: int = 4):
@@ -250,9 +259,7 @@ def parse_arg(arg: str, **defaults):
   for item in filter(None, arg.split(',')):
     name, given, text = item.partition('=')
     if name not in defaults:
-      close = difflib.get_close_matches(name, defaults, n=1, cutoff=0.5)
-      hint = f'did you mean {close[0]!r}? ' if close else ''
-      raise ValueError(f"argument '{name}' is not known: {hint}(it is one of {', '.join(defaults)})")
+      raise ValueError(f"argument '{name}' is not known: {nearest(name, defaults)}")
     default = defaults[name]
     if isinstance(default, bool):
       if text not in ('', 'True', 'true', '1', 'False', 'false', '0'):

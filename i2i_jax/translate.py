@@ -47,7 +47,7 @@ def translate(
 ) -> int:
   """Returns the number of files that were passed over."""
   targets = plan(source, output, overwrite)
-  trained = load(workdir, step, batch=1)
+  trained = load(workdir, step)
   checkpoint.check_direction(trained.run, direction)
   output.mkdir(parents=True, exist_ok=True)
   skipped = 0

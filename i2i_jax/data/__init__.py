@@ -10,12 +10,12 @@ one picture, `s.groups` has a label of each: an interval then takes groups for i
 
 import functools
 import importlib
-import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 
 import grain
 import numpy as np
 
+from i2i_jax import registry
 from i2i_jax.data import images, sources
 from i2i_jax.errors import BadInput, choice
 
@@ -68,7 +68,7 @@ class WrongPairs:
     return pair if partner == index else {**pair, 'b': self.pairs[partner]['b']}
 
 
-SOURCES = [m.name for m in pkgutil.iter_modules(sources.__path__) if not m.name.startswith(('_', 'base'))]
+SOURCES = registry.names(sources.__path__)
 
 
 def get(config, split: str):
@@ -103,7 +103,7 @@ def get(config, split: str):
 def module_of(name: str):
   """The module of a source of this package, or of the user's own where `name` has a dot."""
   if '.' not in name:
-    return importlib.import_module(f'{sources.__name__}.{choice("config.data.name", name, SOURCES)}')
+    return registry.entry(sources.__name__, choice('config.data.name', name, SOURCES))
   try:
     module = importlib.import_module(name)
   except ModuleNotFoundError as error:

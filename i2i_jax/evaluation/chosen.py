@@ -42,7 +42,7 @@ def check_choice(config: ConfigDict, split: str) -> None:
   if split != 'val' and data.get(config, 'val').fingerprint == data.get(config, split).fingerprint:
     raise BadInput(
       f'--step=best: the checkpoint would be chosen on the {split} images themselves, since there are no others for '
-      f'validation; add a val/ folder, or leave --step out'
+      'validation; add a val/ folder, or leave --step out'
     )
 
 

@@ -1,6 +1,5 @@
 """Scores a run's checkpoint on a split, beside the baselines: the protocol `pixel` (see `i2i evaluate --help`)."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2i_jax import data
+from i2i_jax.config import read_json
 from i2i_jax.data import images
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import baselines, metrics
@@ -53,13 +53,13 @@ def evaluate(
   """Scores a checkpoint and writes eval_SPLIT.json and its pictures; an existing score is returned unchanged.
 
   Args:
-    step: of the checkpoint; None: the newest. chosen: how it was chosen, for the record (`chosen.chosen_step`).
+    step: of the checkpoint; None: the newest. chosen: how it was chosen, for the record (`chosen.step_of`).
     rivals: whether the baselines are fitted and scored too.
   """
   name = layout.scores(split, direction)
   out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
-  old = json.loads(out.read_text()) if out.exists() else {}
+  old = read_json(out) if out.exists() else {}
   if old.get('step') == step and (len(old['scores']) > 1 or not rivals):
     print(f'{out} holds the scores of step {step} already')
     if old.get('chosen') != chosen:
@@ -67,7 +67,7 @@ def evaluate(
       write_json(out, old)
     return old
 
-  trained = load(workdir, step, mesh_spec='')
+  trained = load(workdir, step, mesh_spec='', batch=BATCH)
   run = trained.run
   checkpoint.check_direction(run, direction)
   source = data.get(run.config, split)

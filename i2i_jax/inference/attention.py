@@ -10,9 +10,10 @@ from ml_collections import ConfigDict
 from i2i_jax import data
 from i2i_jax.data import images
 from i2i_jax.errors import BadInput
+from i2i_jax.inference.predictor import load
 from i2i_jax.methods.base import Method, State
-from i2i_jax.runs import checkpoint
-from i2i_jax.runtime import compiling, mesh
+from i2i_jax.runs import checkpoint, layout
+from i2i_jax.runtime import compiling
 
 # From least to most: near black, blue, green, yellow.
 COLOURS = np.array([[13, 8, 60], [33, 70, 160], [30, 160, 120], [250, 230, 40]])
@@ -60,7 +61,7 @@ def rows(view: Callable, state: State, x: np.ndarray) -> tuple[list[list[np.ndar
 
 def draw(workdir: Path, split: str = 'test', direction: str = 'ab', count: int = 6, step: int | None = None) -> Path:
   """Writes the picture and returns its path. Raises BadInput for a run without attention in its generator."""
-  run = checkpoint.load(workdir, mesh.make('data=1'), step)
+  run = load(workdir, step).run
   checkpoint.check_direction(run, direction)
   view = viewer(run.method, run.config, direction)
   if not view:
@@ -68,7 +69,7 @@ def draw(workdir: Path, split: str = 'test', direction: str = 'ab', count: int =
   source = data.get(run.config, split)
   x = next(data.eval_batches(source, run.config, count, limit=count))[direction[0]]
   pictures, columns = rows(view, run.state, x)
-  file = workdir / (f'attention_{split}' + ('' if direction == 'ab' else f'_{direction}') + '.png')
+  file = workdir / layout.attention_maps(split, direction)
   images.write_png(file, images.grid(pictures))
   print(f'{file}: {", ".join(columns)}')
   return file

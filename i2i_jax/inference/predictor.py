@@ -62,11 +62,12 @@ class Predictor(NamedTuple):
     return method.nets[method.translators[direction].net][0].multiple
 
 
-def load(workdir: Path | str, step: int | None = None, *, mesh_spec: str = 'data=1', batch: int = BATCH) -> Predictor:
+def load(workdir: Path | str, step: int | None = None, *, mesh_spec: str = 'data=1', batch: int = 1) -> Predictor:
   """A run's newest checkpoint, or that of `step`, ready to translate.
 
   Args:
-    mesh_spec: the devices, like 'data=4'; empty for all. batch: images that are translated at a time.
+    mesh_spec: the devices, like 'data=4'; empty for all. batch: images that are translated at a time; fewer are
+      padded to as many, and cost as much.
 
   Raises:
     BadInput: no such folder, no checkpoint in it, not this one.

@@ -4,9 +4,7 @@ Such a file has one function, `create(config, steps_per_epoch) -> Method`: three
 they train, closed over the config. `State` holds arrays only; nets and optimizers stay in the closure.
 """
 
-import importlib
-import pkgutil
-
+from i2i_jax import registry
 from i2i_jax.errors import choice
 from i2i_jax.methods.base import Method
 from i2i_jax.runtime.precision import PRECISIONS
@@ -14,8 +12,7 @@ from i2i_jax.runtime.precision import PRECISIONS
 
 def get(config, steps_per_epoch: int = 1) -> Method:
   """The method that `config.method` names. Raises BadInput for an unknown one."""
-  names = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith(('_', 'base'))]
-  name = choice('config.method', config.method, names)
+  name = choice('config.method', config.method, registry.names(__path__))
   choice('config.test.batch_stats', config.test.batch_stats, ('batch', 'running'))
   choice('config.precision', config.precision, PRECISIONS)
-  return importlib.import_module(f'{__name__}.{name}').create(config, steps_per_epoch)
+  return registry.entry(__name__, name).create(config, steps_per_epoch)

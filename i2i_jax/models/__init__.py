@@ -10,15 +10,14 @@ tell it how to behave, both explicit in every call:
 """
 
 import functools
-import importlib
-import pkgutil
 
 from flax import linen as nn
 
+from i2i_jax import registry
 from i2i_jax.errors import BadInput, choice, nearest
 from i2i_jax.layers.pyramid import of_scales
 
-NETS = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith(('_', 'base'))]
+NETS = registry.names(__path__)
 ROLES = {'gen': 'generator', 'disc': 'discriminator'}
 
 
@@ -31,14 +30,10 @@ def build(config, channels: int = 1, *, where: str) -> nn.Module:
     BadInput: no such net, or one that does not play this role.
   """
   field, role = f'config.{where}.name', ROLES[where]
-  make = getattr(module_of(choice(field, config.name, NETS)), role, None)
+  make = getattr(registry.entry(__name__, choice(field, config.name, NETS)), role, None)
   if make is None:
-    fitting = [name for name in NETS if hasattr(module_of(name), role)]
+    fitting = [name for name in NETS if hasattr(registry.entry(__name__, name), role)]
     raise BadInput(f'{field} = {config.name!r} is no {role}: {nearest(config.name, fitting)}')
   if where == 'gen':
     return make(config, channels)
   return of_scales(config.get('scales', 1), functools.partial(make, config))
-
-
-def module_of(name: str):
-  return importlib.import_module(f'{__name__}.{name}')

@@ -1,11 +1,11 @@
 """The page of a run: what the run has written so far, as one self-contained HTML file."""
 
-import json
 import shlex
 from pathlib import Path
 
 import numpy as np
 
+from i2i_jax.config import read_json
 from i2i_jax.data import spread
 from i2i_jax.errors import BadInput
 from i2i_jax.pages.page import data_url, fill
@@ -22,7 +22,7 @@ def write(workdir: Path) -> Path:
   config_file = workdir / layout.CONFIG
   if not config_file.exists():
     raise BadInput(f'--workdir: {workdir} holds no run (no config.json)')
-  config, notes, log = json.loads(config_file.read_text()), read_notes(workdir), read_log(workdir / layout.LOG)
+  config, notes, log = read_json(config_file), read_notes(workdir), read_log(workdir / layout.LOG)
   scores = {file.stem.removeprefix('eval_'): read_scores(file) for file in sorted(workdir.glob('eval_*.json'))}
   values = {
     'title': f'{config["method"]} · {config["data"]["name"]}',
@@ -49,7 +49,7 @@ def commands(workdir: Path, notes: dict) -> list[str]:
 
 
 def read_scores(file: Path) -> dict:
-  result = json.loads(file.read_text())
+  result = read_json(file)
   return {k: result[k] for k in ('protocol', 'step', 'split', 'direction', 'images', 'weights', 'scores')}
 
 

@@ -15,7 +15,7 @@ import jax
 from ml_collections import ConfigDict
 
 from i2i_jax import __version__
-from i2i_jax.config import differences, to_dict
+from i2i_jax.config import differences, read_json, to_dict
 from i2i_jax.errors import BadInput
 from i2i_jax.runs import layout
 
@@ -85,7 +85,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_notes(workdir: Path) -> dict:
   file = workdir / layout.NOTES
-  return json.loads(file.read_text()) if file.exists() else {}
+  return read_json(file) if file.exists() else {}
 
 
 def note_start(

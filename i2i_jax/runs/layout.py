@@ -15,4 +15,14 @@ RESULT = 'result.json'  # of a run in a sweep
 
 def scores(split: str, direction: str = 'ab') -> str:
   """'eval_test', 'eval_test_ba': of the file of scores (.json) and the folder of pictures beside it."""
-  return f'eval_{split}' + ('' if direction == 'ab' else f'_{direction}')
+  return f'eval_{split}{suffix(direction)}'
+
+
+def attention_maps(split: str, direction: str = 'ab') -> str:
+  """'attention_test.png', 'attention_test_ba.png'."""
+  return f'attention_{split}{suffix(direction)}.png'
+
+
+def suffix(direction: str) -> str:
+  """What tells the way back from the way there, in names of files and of metrics: '' or '_ba'."""
+  return '' if direction == 'ab' else f'_{direction}'

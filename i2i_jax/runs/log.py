@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from i2i_jax.data import images
 from i2i_jax.runs import layout
+from i2i_jax.runs.folder import write_text
 
 # tensorboardX imports PyTorch wherever it is installed: a second and 180 MB, of which nothing here has a use.
 hidden = sys.modules.setdefault('torch', None) is None  # type: ignore[arg-type]
@@ -93,6 +94,4 @@ def truncate(path: Path, step: int) -> None:
   """Drops the lines after `step`, which a resumed run writes again."""
   if path.exists():
     kept = [json.dumps(line) + '\n' for line in read_log(path) if line['step'] <= step]
-    part = path.with_suffix('.part')
-    part.write_text(''.join(kept))
-    part.replace(path)
+    write_text(path, ''.join(kept))

@@ -93,7 +93,7 @@ def freedom(variance: Variance, caution: float) -> float:
   """
   squares = (caution * variance.seeds) ** 2 / variance.free_seeds + variance.groups**2 / variance.free_groups
   squares += variance.rest**2 / (variance.free_seeds * variance.free_groups)
-  return max(variance.total(caution) ** 2 / squares, variance.free_seeds)
+  return max(variance.total(caution) ** 2 / squares, variance.free_seeds) if squares else variance.free_seeds
 
 
 def compare(differences: np.ndarray, groups: Sequence | None = None) -> Comparison:
@@ -118,8 +118,7 @@ def compare(differences: np.ndarray, groups: Sequence | None = None) -> Comparis
     return Comparison(mean, nan, nan, nan)
   variance = variance_of_mean(differences, groups)
   error = np.sqrt(variance.total() / variance.count)
-  free, free_tail = (freedom(variance, caution) if error else 1.0 for caution in (CAUTION, TAIL_CAUTION))
-  return student(mean, error, free, free_tail, seeds)
+  return student(mean, error, freedom(variance, CAUTION), freedom(variance, TAIL_CAUTION), seeds)
 
 
 def student(mean: float, error: float, free: float, free_tail: float, seeds: int) -> Comparison:

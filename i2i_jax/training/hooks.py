@@ -72,7 +72,7 @@ def validate(plan: Plan, writer: Writer) -> Hook:
     for direction in method.translators if plan.val_data.paired else ():
       batches = scoring.turned(data.eval_batches(plan.val_data, config, BATCH), direction)
       scores = scoring.score({'val': functools.partial(predict[direction], state)}, batches)['val']
-      suffix = '' if direction == 'ab' else f'_{direction}'
+      suffix = layout.suffix(direction)
       writer.scalars(step, {f'val/{name}{suffix}': value for name, value in scores.means().items()})
     if config.samples:
       draw(step, state)
