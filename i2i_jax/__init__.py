@@ -26,7 +26,7 @@ def load(workdir: Path | str, step: int | None = None) -> Predictor:
   return predictor.load(workdir, step)
 
 
-def prepare(precision: str = ''):
+def prepare(precision: str = '') -> None:
   """What commands do first, for a program or a notebook (`cli.prepare`); JAX computes in `precision`."""
   from i2i_jax import cli
   from i2i_jax.runtime.precision import enable

@@ -12,7 +12,7 @@ from i2i_jax.evaluation import chosen
 from i2i_jax.inference import attention
 
 
-def main():
+def main() -> None:
   parser = cli.parser(__doc__, 'attention_maps')
   cli.run_options(parser)
   parser.add_argument('--split', default='test', choices=data.SPLITS, help='default: test')

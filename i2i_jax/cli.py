@@ -14,6 +14,8 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn, Self
 
 import jax
 
@@ -33,7 +35,7 @@ def parser(doc: str, name: str) -> argparse.ArgumentParser:
   )
 
 
-def run_options(parser: argparse.ArgumentParser, *, direction: bool = True, step: bool = True):
+def run_options(parser: argparse.ArgumentParser, *, direction: bool = True, step: bool = True) -> None:
   """--workdir, --direction and --step: the same in each command that takes a run."""
   parser.add_argument('--workdir', type=Path, required=True, help='the folder of a run')
   if direction:
@@ -57,7 +59,7 @@ def typed(name: str) -> str:
   return shlex.join(['i2i', name, *sys.argv[1:]])
 
 
-def keep_compiled():
+def keep_compiled() -> None:
   """Compiled programs stay in the user's cache folder, for the next start.
 
   $JAX_COMPILATION_CACHE_DIR names another folder; JAX_ENABLE_COMPILATION_CACHE=false keeps none.
@@ -77,14 +79,14 @@ def keep_compiled():
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
-def prepare():
+def prepare() -> None:
   """What a command or a notebook does first: logs of libraries are silenced, programs are kept."""
   for noisy in ('absl', 'orbax', 'jax'):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
   keep_compiled()
 
 
-def run(main: Callable[[], int | None]):
+def run(main: Callable[[], int | None]) -> NoReturn:
   """Runs a command and exits: what is the user's to mend is one line, anything else a traceback."""
   memory.use_huge_pages()
   prepare()
@@ -112,21 +114,21 @@ class Stop:
   Not used with several processes: there JAX's own coordination listens to SIGTERM.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.signal = 0
     self.old = {}
 
-  def __enter__(self):
+  def __enter__(self) -> Self:
     if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
       self.old = {number: signal.signal(number, self.handle) for number in (signal.SIGINT, signal.SIGTERM)}
     return self
 
-  def handle(self, number, frame):
+  def handle(self, number: int, frame: FrameType | None) -> None:
     del frame
     self.signal = number
     signal.signal(number, signal.SIG_DFL)
     print('\nstopping after this step; once more to stop without saving', file=sys.stderr)
 
-  def __exit__(self, *_):
+  def __exit__(self, *_: object) -> None:
     for number, handler in self.old.items():
       signal.signal(number, handler)

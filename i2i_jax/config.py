@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 from absl import flags
@@ -21,7 +22,7 @@ FOLDER = next(f for f in (PACKAGE / 'configs', PACKAGE.parent / 'configs') if f.
 RENAMED = re.compile(r'(pix2pix|cyclegan|ugatit|pix2pixhd)_(earth|folder)')  # in 0.1
 
 
-def check_numbers(config: ml_collections.ConfigDict, where: str = 'config'):
+def check_numbers(config: ml_collections.ConfigDict, where: str = 'config') -> None:
   """No number of this project's configs has a use below zero, or when it is not finite."""
   for name, value in config.items():
     if isinstance(value, ml_collections.ConfigDict):
@@ -73,8 +74,8 @@ def located(spec: str) -> str:
   path = Path(name)
   if path.is_file():
     return spec
-  if RENAMED.fullmatch(path.stem):
-    method, data = RENAMED.fullmatch(path.stem).groups()
+  if renamed := RENAMED.fullmatch(path.stem):
+    method, data = renamed.groups()
     raise BadInput(f'--config={name}: it is now --config={method}:data={data}, and the other arguments after that')
   known = {file.stem: file for file in sorted(FOLDER.glob('[!_]*.py'))}
   if not name or path.suffix or len(path.parts) > 1:
@@ -99,7 +100,7 @@ def parse(argv: list[str]) -> tuple[ml_collections.ConfigDict, list[str]]:
   return holder.value, stray
 
 
-def check_field(config: ml_collections.ConfigDict, flag: str):
+def check_field(config: ml_collections.ConfigDict, flag: str) -> None:
   """Raises BadInput, with the nearest name, unless `flag`, like '--config.optim.lr', names a field."""
   node = config
   for name in flag.split('.')[1:]:
@@ -109,7 +110,7 @@ def check_field(config: ml_collections.ConfigDict, flag: str):
     node = node[name]
 
 
-def check_read(config: ml_collections.ConfigDict, names: Iterable[str]):
+def check_read(config: ml_collections.ConfigDict, names: Iterable[str]) -> None:
   """Raises BadInput for a field that was set though the chosen method, net or source does not read it."""
   for name in names:
     owner, values = READ_BY.get(name, ('', ()))
@@ -119,12 +120,12 @@ def check_read(config: ml_collections.ConfigDict, names: Iterable[str]):
       )
 
 
-def value_at(config: ml_collections.ConfigDict, name: str):
+def value_at(config: ml_collections.ConfigDict, name: str) -> Any:
   """The value of a field named like 'optim.lr'."""
   return functools.reduce(operator.getitem, name.split('.'), config)
 
 
-def override(config: ml_collections.ConfigDict, fields: dict):
+def override(config: ml_collections.ConfigDict, fields: dict) -> None:
   """Sets fields named like 'optim.lr'; those of a dict in place of a dict, whole.
 
   Raises:

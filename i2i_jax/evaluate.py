@@ -14,7 +14,7 @@ from i2i_jax import cli, data
 from i2i_jax.evaluation import chosen, scoring
 
 
-def main():
+def main() -> None:
   parser = cli.parser(__doc__, 'evaluate')
   cli.run_options(parser)
   parser.add_argument('--split', default='test', choices=data.SPLITS, help='default: test')

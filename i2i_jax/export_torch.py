@@ -34,7 +34,7 @@ def variables_of(run: checkpoint.Run, net: str, direction: str) -> dict:
   return {'params': params, 'batch_stats': stats}
 
 
-def export(workdir: Path, output: Path, *, net: str = 'gen', direction: str = 'ab', step: int | None = None):
+def export(workdir: Path, output: Path, *, net: str = 'gen', direction: str = 'ab', step: int | None = None) -> None:
   """Writes `output`; raises BadInput, and writes nothing, where that cannot be."""
   torch_weights.check_output(output)
   run = load(workdir, step).run
@@ -43,7 +43,7 @@ def export(workdir: Path, output: Path, *, net: str = 'gen', direction: str = 'a
   torch_weights.write(output, torch_weights.to_torch(torch_weights.layers(run.config[net]), variables))
 
 
-def main():
+def main() -> None:
   parser = cli.parser(__doc__, 'export_torch')
   cli.run_options(parser)
   parser.add_argument('--output', type=Path, required=True, help='a new file: .pth, .pt or .safetensors')

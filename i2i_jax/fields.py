@@ -3,6 +3,8 @@
 Sizes are (height, width) in pixels, images are in [-1, 1], learning rates are per update.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
@@ -188,7 +190,7 @@ DATA = {'data': 'earth', 'task': '', 'size': 0, 'path': '', 'direction': '', 'ru
 OF_DATA = {'earth': ('task',), 'folder': ('path', 'direction'), 'cycle_gan': ('task',)}
 
 
-def use_data(config: ConfigDict, args: ConfigDict, *, paired: bool, size: int = 256):
+def use_data(config: ConfigDict, args: ConfigDict, *, paired: bool, size: int = 256) -> None:
   """The data that `args` (of `parse_arg`, with the defaults DATA) ask for, and their sizes in px.
 
   Args:
@@ -225,7 +227,7 @@ def is_small(args: ConfigDict) -> bool:
   return args.data == 'earth' and args.size < 256
 
 
-def use_small(config: ConfigDict, *, batch_size: int, lr: float):
+def use_small(config: ConfigDict, *, batch_size: int, lr: float) -> None:
   """What all small nets of our own are trained with: larger batches and rates, an average, frequent scores."""
   config.batch_size = batch_size
   config.ema = 0.995
@@ -234,7 +236,7 @@ def use_small(config: ConfigDict, *, batch_size: int, lr: float):
   config.eval_every = config.checkpoint_every = 250
 
 
-def use_runlocal(config: ConfigDict, *, steps: int = 10, batch_size: int = 2, width: int = 4):
+def use_runlocal(config: ConfigDict, *, steps: int = 10, batch_size: int = 2, width: int = 4) -> None:
   """A version that ends within a minute on a laptop: small nets, small images, a few steps."""
   if max(config.data.crop_size) > 64:
     config.data.crop_size, config.data.load_size = (64, 64), (72, 72)
@@ -249,7 +251,7 @@ def use_runlocal(config: ConfigDict, *, steps: int = 10, batch_size: int = 2, wi
   config.eval_every = config.checkpoint_every = steps // 2
 
 
-def parse_arg(arg: str, **defaults):
+def parse_arg(arg: str, **defaults: Any) -> ConfigDict:
   """Reads 'task=relief,size=64,runlocal' after a config's colon into a ConfigDict of defaults' types.
 
   Raises:

@@ -20,6 +20,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from i2i_jax import cli, fields, methods
 from i2i_jax.config import to_dict
@@ -40,7 +41,7 @@ DISCRIMINATORS = {'basic': {'name': 'patchgan', 'layers': 3}, 'pixel': {'name': 
 SIZES = {'unet_256': 256, 'unet_128': 128, 'resnet_9blocks': 256, 'resnet_6blocks': 128}  # px, as published
 
 
-def settle(config, tensors: dict[str, np.ndarray]) -> tuple[int, int]:
+def settle(config: ConfigDict, tensors: dict[str, np.ndarray]) -> tuple[int, int]:
   """Sets `config` (config.gen or config.disc) to what the file's tensors show; returns channels in and out.
 
   What a file of another net lacks is left as it is: it will be said when its names are compared.
@@ -66,7 +67,7 @@ def fits(net: str, tensors: dict[str, np.ndarray]) -> bool:
   return all(f'{x.torch}.weight' in tensors for x in torch_weights.layers(config) if x.kind != 'norm')
 
 
-def plan(tensors: dict, net: str, disc_tensors: dict | None, disc_net: str, no_dropout: bool):
+def plan(tensors: dict, net: str, disc_tensors: dict | None, disc_net: str, no_dropout: bool) -> ConfigDict:
   """The config of a run with these nets."""
   config = fields.defaults()
   config.method = 'pix2pix'
@@ -93,7 +94,7 @@ def import_weights(
   disc_net: str = 'basic',
   no_dropout: bool = False,
   command: str = '',
-):
+) -> None:
   """Makes the folder `output`; raises BadInput, and makes nothing, for anything that does not fit."""
   if output.exists():
     raise BadInput(f'--output: {output} is there already; name another')
@@ -126,7 +127,7 @@ def import_weights(
   save(output, config, jax.device_put(state, mesh.make('data=1').replicated), command)
 
 
-def save(output: Path, config, state: base.State, command: str):
+def save(output: Path, config: ConfigDict, state: base.State, command: str) -> None:
   """Writes a run's folder under another name first, so that it is whole or not there."""
   try:
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +156,7 @@ def save(output: Path, config, state: base.State, command: str):
     shutil.rmtree(part, ignore_errors=True)
 
 
-def main():
+def main() -> None:
   parser = cli.parser(__doc__, 'import_torch')
   parser.add_argument('--weights', type=Path, required=True, help='the generator: .pth, .pt or .safetensors')
   parser.add_argument('--net', required=True, choices=GENERATORS, help='what --netG was there')

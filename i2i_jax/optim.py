@@ -1,18 +1,20 @@
 """From config to optimizer: the schedule of the learning rate, Adam, and the average of the weights (EMA)."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput, choice
 
 SCHEDULES = ('linear', 'pix2pixhd', 'cosine', 'step', 'constant')
 
 
-def schedule(config, steps: int, epoch: int):
+def schedule(config: ConfigDict, steps: int, epoch: int) -> optax.Schedule:
   """The learning rate as a function of the number of updates done.
 
   linear: constant up to `decay_from` (a share of all steps), then linear to zero: the reference's
@@ -51,7 +53,7 @@ def schedule(config, steps: int, epoch: int):
   return rate
 
 
-def adam(config, rate) -> optax.GradientTransformation:
+def adam(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
   """Adam with optax's eps 1e-8 outside the root, as torch.optim.Adam."""
   return optax.chain(scale_by_adam(config.b1, config.b2), optax.scale_by_learning_rate(rate))
 
@@ -75,7 +77,7 @@ def scale_by_adam(b1: float, b2: float, eps: float = 1e-8) -> optax.GradientTran
   return optax.GradientTransformation(tx.init, update)
 
 
-def select(condition, new, old):
+def select(condition: jax.Array, new: Any, old: Any) -> Any:
   """The optimizer's state or weights `new` where `condition` holds, else `old`; what the rate counts moves always.
 
   So the learning rate follows the run's steps, Adam's count the updates that were made.
@@ -121,7 +123,7 @@ def freeze(tx: optax.GradientTransformation, part: str, steps: int) -> optax.Gra
   return optax.GradientTransformation(init, update)
 
 
-def generators(config, rate) -> optax.GradientTransformation:
+def generators(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
   """Adam for the generators, as `config` says: with pix2pixHD's global net frozen at first, if it is to be."""
   tx = adam(config.optim, rate)
   steps = config.gen.get('freeze_global_steps', 0)
@@ -140,11 +142,11 @@ def generators(config, rate) -> optax.GradientTransformation:
   return freeze(tx, 'coarse', steps)
 
 
-def discriminators(config, rate) -> optax.GradientTransformation:
+def discriminators(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
   """Adam for the discriminators, at their own share of the generators' rate."""
   return adam(config.optim, lambda step: rate(step) * config.optim.disc_lr_ratio)
 
 
-def ema(average, params, decay: float):
+def ema(average: dict, params: dict, decay: float) -> dict:
   """Moves `average` towards `params`: decay * average + (1 - decay) * params."""
   return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)

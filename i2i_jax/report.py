@@ -10,7 +10,7 @@ from i2i_jax import cli
 from i2i_jax.pages import report
 
 
-def main():
+def main() -> None:
   parser = cli.parser(__doc__, 'report')
   cli.run_options(parser, direction=False, step=False)
   print(f'page: {report.write(parser.parse_args().workdir)}')

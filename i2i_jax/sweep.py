@@ -19,54 +19,37 @@ matplotlib: pip install -e '.[experiments]'.
 
 import contextlib
 import fcntl
-import importlib.util
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from i2i_jax import cli, data, methods
 from i2i_jax.config import check_read, differences, load, override, read_json, to_dict, value_at
-from i2i_jax.errors import BadInput, RunFault, choice
+from i2i_jax.errors import BadInput, RunFault
 from i2i_jax.evaluation import metrics
 from i2i_jax.runs import folder, layout
 from i2i_jax.runtime import cost
 from i2i_jax.sweeps import match, report
+from i2i_jax.sweeps.experiment import Experiment, Images, read_experiment
 
 POLL_SECONDS = 0.2
 MARK, WIDTHS = 'sweep.json', 'widths.json'
 MATCHED = 0.02  # how far a matched cost may be from the baseline's, as a share of it
-NAME = re.compile(r'[\w.+-]+')
-
-
-class Experiment(NamedTuple):
-  question: str  # the docstring
-  config: str  # as after --config=
-  fields: dict
-  match: str
-  metric: str
-  compare: list[tuple[str, str]]  # pairs of variants, besides each with the baseline
-  variants: list[tuple[str, dict]]  # the baseline first
-
-
-class Images(NamedTuple):
-  """Of the test split, in order."""
-
-  names: list[str]
-  groups: list[str]  # see data.groups
 
 
 class Trial(NamedTuple):
   variant: str
   seed: int
-  config: object
+  config: ConfigDict
   folder: Path
 
   @property
@@ -81,40 +64,7 @@ class Trial(NamedTuple):
 # ---------------------------------------------------------------------------------------------------- plan
 
 
-def read_experiment(path: Path) -> Experiment:
-  """Imports an experiment's file. Raises BadInput for what it lacks."""
-  if not path.is_file() or path.suffix != '.py':
-    raise BadInput(f'--experiment: there is no Python file {path}; see experiments/')
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  for name in ('__doc__', 'CONFIG', 'sweep'):
-    if not getattr(module, name, None):
-      raise BadInput(f'--experiment: {path} has no {"docstring" if name == "__doc__" else name}')
-  variants = [(name, dict(fields)) for name, fields in module.sweep()]
-  names = [name for name, _ in variants]
-  if len(set(names)) < len(names) or not all(map(NAME.fullmatch, names)):
-    raise BadInput(
-      f'--experiment: {path}: names of variants must differ, and be of letters, digits and _.+-: {names}'
-    )
-  compare = [tuple(pair) for pair in getattr(module, 'COMPARE', ())]
-  for pair in compare:
-    if len(pair) != 2 or pair[0] == pair[1]:
-      raise BadInput(f'--experiment: {path}: COMPARE: {pair!r} is not a pair of variants')
-    for name in pair:
-      choice(f'--experiment: {path}: COMPARE', name, names)
-  return Experiment(
-    module.__doc__.strip(),
-    module.CONFIG,
-    getattr(module, 'FIELDS', {}),
-    getattr(module, 'MATCH', ''),
-    getattr(module, 'METRIC', 'psnr'),
-    compare,
-    variants,
-  )
-
-
-def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> dict[str, tuple[object, float]]:
+def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> dict[str, tuple[ConfigDict, float]]:
   """Name -> (config, its generator's cost by the baseline's or nan). Widths that were found are kept in `cache`.
 
   Args:
@@ -201,7 +151,7 @@ def check_data(runs: list[Trial]) -> Images:
   return Images([test[i]['name'] for i in range(len(test))], data.groups(test))
 
 
-def plan(configs: dict[str, tuple[object, float]], workdir: Path, seeds: int) -> list[Trial]:
+def plan(configs: dict[str, tuple[ConfigDict, float]], workdir: Path, seeds: int) -> list[Trial]:
   """All runs, first seeds first: so that each variant is compiled once (programs are kept for the next
   run, and a seed is not part of them), and there is soon something to compare.
 
@@ -241,7 +191,7 @@ def environment(jobs: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def on_core(slot: int):
+def on_core(slot: int) -> Iterator[None]:
   """A process that is started within inherits one core, and XLA makes as many threads as there are cores."""
   if not hasattr(os, 'sched_setaffinity'):
     yield
@@ -271,7 +221,7 @@ def start(run: Trial, slot: int, metric: str, variables: dict[str, str]) -> subp
     )
 
 
-def wait_for_earlier(runs: list[Trial]):
+def wait_for_earlier(runs: list[Trial]) -> None:
   """Runs of a sweep that was killed save and end by themselves: waits until they have."""
   for run in runs:
     file, said = run.folder / layout.LOCK, False
@@ -309,12 +259,12 @@ def run_all(runs: list[Trial], jobs: int, metric: str, total: int) -> tuple[list
           process.send_signal(signal.SIGTERM)
         for _, process in running.values():
           process.wait()
-          process.stdin.close()
+          process.communicate()  # closes its stdin
         break
       for slot, (run, process) in list(running.items()):
         if process.poll() is not None:
           del running[slot]
-          process.stdin.close()
+          process.communicate()
           bar.update()
           if process.returncode or result_of(run) is None:
             failed.append((run, process.returncode))

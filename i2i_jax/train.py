@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import jax
+from ml_collections import ConfigDict
 
 from i2i_jax import cli, data, methods
 from i2i_jax.config import load
@@ -35,7 +36,7 @@ from i2i_jax.training.samples import sample_columns
 
 
 def train(
-  config,
+  config: ConfigDict,
   workdir: Path,
   *,
   mesh_spec: str = '',
@@ -125,7 +126,7 @@ def train(
   return 0
 
 
-def compiled_step(method: base.Method, shardings: mesh.Shardings):
+def compiled_step(method: base.Method, shardings: mesh.Shardings) -> jax.stages.Wrapped:
   """The whole update, (state, batch, key) -> (state, metrics), as one program; the state is given away to it.
 
   A fourth argument, (height, width), is the size that the batch is brought to first: a program each.

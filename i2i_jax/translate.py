@@ -43,7 +43,14 @@ def plan(source: Path, output: Path, overwrite: bool) -> dict[Path, Path]:
 
 
 def translate(
-  workdir: Path, source: Path, output: Path, *, direction='ab', size='train', step=None, overwrite=False
+  workdir: Path,
+  source: Path,
+  output: Path,
+  *,
+  direction: str = 'ab',
+  size: str = 'train',
+  step: int | None = None,
+  overwrite: bool = False,
 ) -> int:
   """Returns the number of files that were passed over."""
   targets = plan(source, output, overwrite)

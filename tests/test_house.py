@@ -35,6 +35,17 @@ def test_functions_have_at_most_80_lines_of_their_own_and_train_100():
         assert own <= (100 if (name, node.name) == ('i2i_jax.train', 'train') else 80), (name, node.name, own)
 
 
+def test_public_functions_are_annotated():
+  for name, tree in TREES.items():
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    for node in [*tree.body, *(method for owner in classes for method in owner.body)]:
+      if isinstance(node, ast.FunctionDef):
+        of = node.args
+        given = [*of.posonlyargs, *of.args, *of.kwonlyargs, *filter(None, (of.vararg, of.kwarg))]
+        bare = [a.arg for a in given if a.annotation is None and a.arg not in ('self', 'cls')]
+        assert not bare and node.returns, (name, node.name, bare)
+
+
 def test_no_module_imports_itself_on_some_way():
   def reached(name, seen):
     for other in imports(name) - seen:

@@ -11,9 +11,12 @@ one picture, `s.groups` has a label of each: an interval then takes groups for i
 import functools
 import importlib
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Protocol
 
 import grain
 import numpy as np
+from ml_collections import ConfigDict
 
 from i2i_jax import registry
 from i2i_jax.data import images, sources
@@ -23,16 +26,26 @@ SPLITS = ('train', 'val', 'test')
 CACHE_BYTES = 1 << 30  # training images that need no more than this stay in memory, decoded
 
 
+class Source(Protocol):
+  """What `source(config.data, split)` returns."""
+
+  paired: bool
+  fingerprint: str
+
+  def __len__(self) -> int: ...
+  def __getitem__(self, index: int, /) -> dict: ...
+
+
 class Unpaired:
   """Two sets of images. Training takes each a in turn and draws a b; an epoch is as long as the larger set."""
 
   paired = False
 
-  def __init__(self, items_a: Sequence, items_b: Sequence, read: Callable, fingerprint: str):
+  def __init__(self, items_a: Sequence, items_b: Sequence, read: Callable, fingerprint: str) -> None:
     """`read(item, 'a' or 'b')` gives (uint8 [H, W, C], name)."""
     self.items, self.read, self.fingerprint = {'a': items_a, 'b': items_b}, read, fingerprint
 
-  def __len__(self):
+  def __len__(self) -> int:
     return max(map(len, self.items.values()))
 
   def pair(self, index_a: int, index_b: int) -> dict:
@@ -40,7 +53,7 @@ class Unpaired:
     b, _ = self.read(self.items['b'][index_b % len(self.items['b'])], 'b')
     return {'a': a, 'b': b, 'name': name}
 
-  def __getitem__(self, index):
+  def __getitem__(self, index: int) -> dict:
     return self.pair(index, index)
 
   def draw(self, index: int, rng: np.random.Generator) -> dict:
@@ -52,7 +65,7 @@ class WrongPairs:
 
   paired = True
 
-  def __init__(self, pairs, share: float, seed: int):
+  def __init__(self, pairs: Source, share: float, seed: int) -> None:
     self.pairs, self.partner = pairs, np.arange(len(pairs))
     # At least two, since one alone has nobody to exchange its target with.
     count = max(2, round(share * len(pairs)))
@@ -60,10 +73,10 @@ class WrongPairs:
     self.partner[wrong] = np.roll(wrong, 1)
     self.fingerprint = f'{pairs.fingerprint}-wrong-{count}-{seed}'
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.pairs)
 
-  def __getitem__(self, index):
+  def __getitem__(self, index: int) -> dict:
     pair, partner = self.pairs[index], int(self.partner[index])
     return pair if partner == index else {**pair, 'b': self.pairs[partner]['b']}
 
@@ -71,7 +84,7 @@ class WrongPairs:
 SOURCES = registry.names(sources.__path__)
 
 
-def get(config, split: str):
+def get(config: ConfigDict, split: str) -> Source:
   """The random access to `split` of the source that config.data names, checked by reading its first pair."""
   choice('split', split, SPLITS)
   source = module_of(config.data.name).source(config.data, split)
@@ -82,6 +95,10 @@ def get(config, split: str):
   if split == 'train' and len(source) < config.batch_size:
     raise BadInput(
       f'config.batch_size = {config.batch_size}: too few images for a batch, the training split has {len(source)}'
+    )
+  if split == 'train' and not source.paired and not isinstance(source, Unpaired):
+    raise BadInput(
+      f'config.data.name = {config.data.name}: what it returns without pairs must be an i2i_jax.data.Unpaired'
     )
   first = source[0]
   for key in ('a', 'b'):
@@ -100,7 +117,7 @@ def get(config, split: str):
   return source
 
 
-def module_of(name: str):
+def module_of(name: str) -> ModuleType:
   """The module of a source of this package, or of the user's own where `name` has a dot."""
   if '.' not in name:
     return registry.entry(sources.__name__, choice('config.data.name', name, SOURCES))
@@ -113,18 +130,17 @@ def module_of(name: str):
   return module
 
 
-def groups(source) -> list[str]:
+def groups(source: Source) -> list[str]:
   """The label of each image of a split: images of one label belong together; without `source.groups` none do."""
   return list(getattr(source, 'groups', map(str, range(len(source)))))
 
 
-def at_load_size(source, config_data) -> Callable:
+def at_load_size(source: Source, config_data: ConfigDict) -> Callable:
   """A function (index, rng) -> a training pair, its images resized to load_size as {'a': uint8 [H, W, C], 'b': ...}.
 
   Each is decoded and resized once, and kept, if all fit into CACHE_BYTES; else each time that it is asked for.
   """
-  unpaired = not source.paired
-  count = {k: len(source.items[k]) if unpaired else len(source) for k in 'ab'}
+  count = {k: len(source.items[k] if isinstance(source, Unpaired) else source) for k in 'ab'}
   pixels = config_data.load_size[0] * config_data.load_size[1]
   needed = sum(count[k] * pixels * config_data[f'channels_{k}'] for k in 'ab')
   keep = functools.cache if needed <= CACHE_BYTES else lambda read: read
@@ -132,7 +148,7 @@ def at_load_size(source, config_data) -> Callable:
   def resized(image):
     return images.resize(image, config_data.load_size)
 
-  if unpaired:
+  if isinstance(source, Unpaired):
 
     @keep
     def read(item, side):
@@ -149,7 +165,7 @@ def at_load_size(source, config_data) -> Callable:
   return lambda index, rng: get(index)
 
 
-def augment(config_data, paired: bool = True) -> Callable:
+def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
   """Training's view of a pair at load_size: a random crop, a random flip, floats in [-1, 1].
 
   Crop and flip are the same for a and b, unless they are no pair.
@@ -173,7 +189,9 @@ def augment(config_data, paired: bool = True) -> Callable:
   return apply
 
 
-def train_iterator(source, config, *, process_index: int = 0, process_count: int = 1):
+def train_iterator(
+  source: Source, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
+) -> grain.DatasetIterator:
   """Endless shuffled batches {'a': float32 [B, H, W, C], 'b': ...} in [-1, 1].
 
   Each process gets a disjoint share of the images and of the batch. `get_state()` and `set_state()` of the
@@ -192,7 +210,7 @@ def train_iterator(source, config, *, process_index: int = 0, process_count: int
   return iter(data.to_iter_dataset(options))
 
 
-def eval_batches(source, config, batch_size: int, limit: int | None = None) -> Iterator[dict]:
+def eval_batches(source: Source, config: ConfigDict, batch_size: int, limit: int | None = None) -> Iterator[dict]:
   """A split once, in order, or `limit` images evenly spread over it; the last batch may be smaller.
 
   Yields {'a', 'b': float32 [B, *crop_size, C] in [-1, 1], 'name': [str]}.

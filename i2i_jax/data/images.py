@@ -118,7 +118,7 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
   return np.rint(np.clip((np.asarray(image) + 1) * 127.5, 0, 255)).astype(np.uint8)
 
 
-def write_png(path: Path, image: np.ndarray):
+def write_png(path: Path, image: np.ndarray) -> None:
   """Writes uint8 [H, W, C], C = 1 or 3, under a temporary name, then renames: no half-written file is left."""
   if image.shape[-1] not in (1, 3):
     raise BadInput(f'{path}: an image of {image.shape[-1]} channels cannot be written as PNG (1 or 3 can)')

@@ -10,10 +10,12 @@ import importlib
 import io
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput, choice
 
@@ -44,12 +46,12 @@ class Layer(NamedTuple):
   index: int | None = None  # along the first axis of the module's arrays, where they hold several layers'
 
 
-def layers(config) -> list[Layer]:
+def layers(config: ConfigDict) -> list[Layer]:
   """The layers of a net, `config` being config.gen or config.disc: the input's first, the output's last."""
   return {'unet': unet, 'resnet': resnet, 'patchgan': patchgan}[config.name](config)
 
 
-def unet(config) -> list[Layer]:
+def unet(config: ConfigDict) -> list[Layer]:
   """UnetGenerator: blocks in blocks, each [(relu), down, (norm), the block within, relu, up, (norm), ...]."""
   downs, ups, innermost = [], [], config.depth - 1
   block = 'model.model'
@@ -65,7 +67,7 @@ def unet(config) -> list[Layer]:
   return downs + ups[::-1]
 
 
-def resnet(config) -> list[Layer]:
+def resnet(config: ConfigDict) -> list[Layer]:
   """ResnetGenerator: one sequence; a block is [pad, conv, norm, relu, (dropout), pad, conv, norm]."""
 
   def convolution(torch, index, name, kind='conv'):
@@ -85,7 +87,7 @@ def resnet(config) -> list[Layer]:
   return [*found, Layer(f'model.{after + 7}', ('head',), 'conv')]
 
 
-def patchgan(config) -> list[Layer]:
+def patchgan(config: ConfigDict) -> list[Layer]:
   """NLayerDiscriminator, or PixelDiscriminator for 0 layers: conv, leaky relu, then conv, norm, leaky relu each."""
   sequence = 'model' if config.layers else 'net'
   count = config.layers or 1
@@ -98,7 +100,7 @@ def patchgan(config) -> list[Layer]:
   return [*found, Layer(f'{sequence}.{3 * count + 2}', ('logits',), 'conv')]
 
 
-def check_counterpart(config, where: str):
+def check_counterpart(config: ConfigDict, where: str) -> None:
   """Raises BadInput, naming the field, for a net that the PyTorch code has no counterpart of."""
   fixed = FIXED.get(config.name)
   if fixed is None:
@@ -131,7 +133,7 @@ class Place(NamedTuple):
   axes: tuple[int, ...] | None  # of PyTorch's kernel in our order
 
 
-def names(found: list[Layer], variables) -> dict[str, Place]:
+def names(found: list[Layer], variables: dict) -> dict[str, Place]:
   """By names there, for each array of `variables`."""
   known, out = {}, {}
   for layer in found:
@@ -145,7 +147,7 @@ def names(found: list[Layer], variables) -> dict[str, Place]:
   return out
 
 
-def to_torch(found: list[Layer], variables) -> dict[str, np.ndarray]:
+def to_torch(found: list[Layer], variables: dict) -> dict[str, np.ndarray]:
   """{'params': ..., 'batch_stats': ...} to a state dict of arrays, complete for PyTorch's strict loading."""
   flat, tensors = flatten_dict(variables), {}
   for name, (path, index, axes) in names(found, variables).items():
@@ -157,7 +159,7 @@ def to_torch(found: list[Layer], variables) -> dict[str, np.ndarray]:
   return {name: np.array(array, order='C') for name, array in tensors.items()}
 
 
-def from_torch(found: list[Layer], tensors: dict[str, np.ndarray], shapes, what: str) -> dict:
+def from_torch(found: list[Layer], tensors: dict[str, np.ndarray], shapes: dict, what: str) -> dict:
   """A state dict of arrays to {'params': ..., 'batch_stats': ...}, in the file's precision.
 
   Args:
@@ -200,11 +202,11 @@ def some(items: list[str], count: int = 2) -> str:
 # ------------------------------------------------------------------------------------------------------- files
 
 
-def check_format(path: Path, flag: str):
+def check_format(path: Path, flag: str) -> None:
   choice(f'{flag}: the ending of {path}', path.suffix, FORMATS)
 
 
-def library(path: Path):
+def library(path: Path) -> ModuleType:
   """PyTorch, or safetensors' NumPy side: needed here only, and installed only where a user wants them."""
   name = 'safetensors.numpy' if path.suffix == '.safetensors' else 'torch'
   try:
@@ -246,13 +248,13 @@ def read(path: Path, flag: str = '--weights') -> dict[str, np.ndarray]:
   return tensors
 
 
-def contents(value) -> str:
+def contents(value: Any) -> str:
   return (
     f'a dict of {some([str(k) for k in value]) or "nothing"}' if isinstance(value, dict) else type(value).__name__
   )
 
 
-def check_output(path: Path):
+def check_output(path: Path) -> None:
   """Raises BadInput where `write` would."""
   check_format(path, '--output')
   if path.exists():
@@ -260,7 +262,7 @@ def check_output(path: Path):
   library(path)
 
 
-def write(path: Path, tensors: dict[str, np.ndarray]):
+def write(path: Path, tensors: dict[str, np.ndarray]) -> None:
   """Writes a new file of a state dict: the whole of it or none."""
   check_output(path)
   writer, part = library(path), path.with_name(path.name + '.part')

@@ -16,6 +16,8 @@ has no use for `signal` or `running_stats` takes them as **_.
 import ast
 import functools
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +41,7 @@ class SAGAN(nn.Module):
   spectral: bool = False
 
   @nn.compact
-  def __call__(self, x, *, running_stats, **_):
+  def __call__(self, x: jax.Array, *, running_stats: bool, **_: object) -> tuple[jax.Array, dict]:
     batch, height, width, channels = x.shape
     narrow, half = max(channels // 8, 1), max(channels // 2, 1)
     pooled = min(height, width) >= 4
@@ -72,7 +74,7 @@ class SE(nn.Module):
   smallest: int = SMALLEST  # of the hidden channels; 1 is the paper's
 
   @nn.compact
-  def __call__(self, x, **_):
+  def __call__(self, x: jax.Array, **_: object) -> tuple[jax.Array, dict]:
     hidden = nn.relu(linear('squeeze', x.mean((1, 2)), max(x.shape[-1] // self.reduction, self.smallest)))
     return x * nn.sigmoid(linear('excite', hidden, x.shape[-1]))[:, None, None], {}
 
@@ -89,7 +91,7 @@ class CBAM(nn.Module):
   smallest: int = SMALLEST  # of the hidden channels; 1 is the paper's
 
   @nn.compact
-  def __call__(self, x, **_):
+  def __call__(self, x: jax.Array, **_: object) -> tuple[jax.Array, dict]:
     if self.kernel % 2 == 0:
       raise BadInput(f'cbam(kernel={self.kernel}): a kernel of even size would shift the map; give an odd one')
     channels = x.shape[-1]
@@ -115,7 +117,7 @@ class Gate(nn.Module):
   output: bool = False
 
   @nn.compact
-  def __call__(self, x, *, signal, running_stats, **_):
+  def __call__(self, x: jax.Array, *, signal: jax.Array, running_stats: bool, **_: object) -> tuple[jax.Array, dict]:
     inner = max(x.shape[-1] // 2, SMALLEST)
     signal = x if signal is None else signal
     joined = linear('skip', x, inner, use_bias=False) + linear('signal', signal, inner)
@@ -138,7 +140,7 @@ class CAM(nn.Module):
   spectral: bool = False
 
   @nn.compact
-  def __call__(self, x, *, running_stats, **_):
+  def __call__(self, x: jax.Array, *, running_stats: bool, **_: object) -> tuple[jax.Array, dict]:
     channels, weighted, logits = x.shape[-1], [], []
     for name, pooled in (('mean', x.mean((1, 2))), ('max', x.max((1, 2)))):
       kernel = self.param(name, fan_in, (channels, 1), jnp.float32)
@@ -163,13 +165,13 @@ class ViT(nn.Module):
   ratio: int = 4  # of the feed-forward layers' width
 
   @nn.compact
-  def __call__(self, x, **_):
+  def __call__(self, x: jax.Array, **_: object) -> tuple[jax.Array, dict]:
     batch, height, width, channels = x.shape
     rows, cols = (jnp.linspace(-1, 1, n, dtype=x.dtype) if n > 1 else -jnp.ones(1, x.dtype) for n in (height, width))
     places = jnp.stack(jnp.meshgrid(cols, rows), -1).reshape(1, -1, 2)
     embedding = jnp.sin(linear('places', places, channels)).repeat(batch, 0)
     x = linear('input', jnp.concatenate([embedding, x.reshape(batch, -1, channels)], -1), channels)
-    seen = None
+    seen = x
     for i in range(self.blocks):
       alpha = self.param(f'alpha{i}', nn.initializers.zeros, (), jnp.float32).astype(x.dtype)
       y, seen = self_attention(f'block{i}_', layer_norm(f'block{i}_norm0', x), self.heads)
@@ -191,7 +193,7 @@ class Window(nn.Module):
   ratio: int = 4
 
   @nn.compact
-  def __call__(self, x, **_):
+  def __call__(self, x: jax.Array, **_: object) -> tuple[jax.Array, dict]:
     return in_groups(self, x, grid=False)
 
 
@@ -206,35 +208,37 @@ class Grid(nn.Module):
   ratio: int = 4
 
   @nn.compact
-  def __call__(self, x, **_):
+  def __call__(self, x: jax.Array, **_: object) -> tuple[jax.Array, dict]:
     return in_groups(self, x, grid=True)
 
 
 # -------------------------------------------------------------------------------------------- what blocks are made of
 
 
-def fan_in(key, shape, dtype):
+def fan_in(key: jax.Array, shape: tuple[int, ...], dtype: jax.typing.DTypeLike) -> jax.Array:
   """torch.nn.Linear's and Conv2d's own init: uniform within 1 / sqrt(fan in)."""
   return nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')(key, shape, dtype)
 
 
-def linear(name: str, x, features: int, use_bias: bool = True):
+def linear(name: str, x: jax.Array, features: int, use_bias: bool = True) -> jax.Array:
   """torch.nn.Linear over the last axis, with its init."""
   bound = x.shape[-1] ** -0.5
   bias_init = lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)  # noqa: E731
   return nn.Dense(features, use_bias, x.dtype, kernel_init=fan_in, bias_init=bias_init, name=name)(x)
 
 
-def layer_norm(name: str, x):
+def layer_norm(name: str, x: jax.Array) -> jax.Array:
   return nn.LayerNorm(epsilon=1e-5, dtype=x.dtype, use_fast_variance=False, name=name)(x)
 
 
-def feed_forward(prefix: str, x, ratio: int):
+def feed_forward(prefix: str, x: jax.Array, ratio: int) -> jax.Array:
   hidden = nn.gelu(linear(f'{prefix}hidden', x, ratio * x.shape[-1]), approximate=False)
   return linear(f'{prefix}ffn', hidden, x.shape[-1])
 
 
-def self_attention(prefix: str, x, heads: int, bias=None, mask=None):
+def self_attention(
+  prefix: str, x: jax.Array, heads: int, bias: jax.Array | None = None, mask: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
   """Multi-head attention among tokens x [B, T, C]: ([B, T, C], what each token is given [B, T]).
 
   Keys have no bias: softmax would cancel it.
@@ -251,7 +255,9 @@ def self_attention(prefix: str, x, heads: int, bias=None, mask=None):
   return linear(f'{prefix}output', y.reshape(x.shape), channels), seen
 
 
-def softmax_attention(q, k, v, scale: float, bias=None, mask=None):
+def softmax_attention(
+  q: jax.Array, k: jax.Array, v: jax.Array, scale: float, bias: jax.Array | None = None, mask: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
   """softmax(scale q k^T + bias) v for queries [B, Q, heads, D], keys [B, T, heads, D] and values [B, T, heads, V].
 
   The softmax is in float32 at least and in float64 if asked for, where jax.nn.dot_product_attention's is in float32
@@ -270,7 +276,7 @@ def softmax_attention(q, k, v, scale: float, bias=None, mask=None):
   return y, weights.sum(2).mean(1) * (k.shape[1] / q.shape[1])
 
 
-def in_groups(block: nn.Module, x, grid: bool):
+def in_groups(block: nn.Module, x: jax.Array, grid: bool) -> tuple[jax.Array, dict]:
   """Window's and Grid's arithmetic: attention among size^2 pixels, then a feed-forward layer."""
   batch, height, width, _ = x.shape
   size, heads = block.size, block.heads
@@ -314,7 +320,7 @@ def kinds() -> dict[str, type[nn.Module]]:
   }
 
 
-def parse(value, stages: list[str], where: str) -> dict[str, functools.partial]:
+def parse(value: Any, stages: list[str], where: str) -> dict[str, functools.partial]:
   """The blocks at the stages of a net.
 
   Args:
@@ -325,11 +331,11 @@ def parse(value, stages: list[str], where: str) -> dict[str, functools.partial]:
     BadInput: an unknown stage, kind or argument (with the nearest name), or a value of another type.
   """
   if isinstance(value, str):
-    items = [part.partition('=') for part in value.split(';') if part.strip()]
-    for stage, equals, _ in items:
+    parts = [part.partition('=') for part in value.split(';') if part.strip()]
+    for stage, equals, _ in parts:
       if not equals:
         raise BadInput(f"{where}: {stage.strip()!r} lacks its kind; write it like 'down1=sagan; skip2=gate'")
-    items = [(stage.strip(), spec) for stage, _, spec in items]
+    items = [(stage.strip(), spec) for stage, _, spec in parts]
   elif hasattr(value, 'items'):
     items = list(value.items())
   else:
@@ -346,7 +352,7 @@ def parse(value, stages: list[str], where: str) -> dict[str, functools.partial]:
 def block(spec: str, where: str) -> functools.partial:
   """The block of a spec like 'vit(blocks=4, heads=4)', still to be given its name."""
   try:
-    call = ast.parse(str(spec).strip(), mode='eval').body
+    call: Any = ast.parse(str(spec).strip(), mode='eval').body
     name, given = (call, []) if isinstance(call, ast.Name) else (call.func, call.keywords)
     arguments = {argument.arg: ast.literal_eval(argument.value) for argument in given}
     name = name.id
@@ -368,7 +374,9 @@ def block(spec: str, where: str) -> functools.partial:
   return functools.partial(kind, **arguments)
 
 
-def apply(blocks: dict, out: dict, stage: str, x, signal=None, *, running_stats: bool):
+def apply(
+  blocks: Mapping, out: dict, stage: str, x: jax.Array, signal: jax.Array | None = None, *, running_stats: bool
+) -> jax.Array:
   """`x` through the block at `stage`, if there is one; notes its map and logits in a net's `out`.
 
   They come to lie in out['attention'] and out['cam'], by stage.

@@ -19,14 +19,14 @@ UPSAMPLES = ('transpose', 'nearest', 'bilinear')
 DOWNSAMPLES = ('stride', 'blur')
 
 
-def check_size(x, multiple: int, net: str, advice: str = ''):
+def check_size(x: jax.Array, multiple: int, net: str, advice: str = '') -> None:
   """Raises BadInput unless height and width of [B, H, W, C] are multiples; `net` is who says so, field first."""
   height, width = x.shape[1:3]
   if height % multiple or width % multiple:
     raise BadInput(f'{net} takes heights and widths that are multiples of {multiple}, not {height}x{width}{advice}')
 
 
-def pad(x, width: int, mode: str = 'zero'):
+def pad(x: jax.Array, width: int, mode: str = 'zero') -> jax.Array:
   """Pads height and width of [B, H, W, C] by `width` on each side; `reflect` does not repeat the edge."""
   numpy_mode = PADDINGS[choice('padding', mode, PADDINGS)]
   return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)), numpy_mode) if width else x
@@ -46,7 +46,7 @@ class Conv(nn.Module):
   kernel_init: Callable = normal_init
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     shape = (self.kernel, self.kernel, x.shape[-1], self.features)
     kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     if self.spectral:
@@ -60,7 +60,9 @@ class Conv(nn.Module):
     return y
 
 
-def transposed_convolve(x, kernel, stride: int, padding: int, output_padding: int = 0):
+def transposed_convolve(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: int, output_padding: int = 0
+) -> jax.Array:
   """torch.nn.functional.conv_transpose2d: y[s i + k - p] += x[i] kernel[k], summed over input channels.
 
   Args:
@@ -84,7 +86,7 @@ class ConvTranspose(nn.Module):
   use_bias: bool = True
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     shape = (self.kernel, self.kernel, self.features, x.shape[-1])
     kernel = self.param('kernel', normal_init, shape, jnp.float32)
     y = transposed_convolve(x, kernel, self.stride, self.padding, self.output_padding)
@@ -108,7 +110,7 @@ class Upsample(nn.Module):
   use_bias: bool = True
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     kind = choice('upsample', self.kind, UPSAMPLES)
     if kind == 'transpose':
       return ConvTranspose(
@@ -119,7 +121,7 @@ class Upsample(nn.Module):
     return Conv(self.features, 3, 1, 1, self.padding_mode, self.use_bias, name='conv')(x)
 
 
-def blur(x):
+def blur(x: jax.Array) -> jax.Array:
   """Halves height and width after a [1, 2, 1] / 4 blur, reflected at the edges: CUT's anti-aliased Downsample.
 
   Zhang, Making Convolutional Networks Shift-Invariant Again, ICML 2019.
@@ -130,6 +132,6 @@ def blur(x):
   return (x[:, :, 0:cols:2] + 2 * x[:, :, 1 : cols + 1 : 2] + x[:, :, 2 : cols + 2 : 2]) / 4
 
 
-def to_image(x):
+def to_image(x: jax.Array) -> jax.Array:
   """tanh in float32 at least: images [B, H, W, C] in [-1, 1] whose steps are finer than those of 8 bits."""
   return jnp.tanh(widened(x))

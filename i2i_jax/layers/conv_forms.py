@@ -20,14 +20,14 @@ import contextvars
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from i2i_jax.layers import winograd
-from i2i_jax.layers.patches import positions, take
+from i2i_jax.layers.patches import Padding, positions, take
 
 SMALL = 256  # positions on the small side, batch included, up to which a copy of the taps is cheap
 FEW = 6  # channels that leave most of a matrix product's tile empty
@@ -42,7 +42,7 @@ def is_plain() -> bool:
 
 
 @contextlib.contextmanager
-def plain():
+def plain() -> Iterator[None]:
   """Traces what is within without any faster form: what those are checked and counted against."""
   token = _plain.set(True)
   try:
@@ -51,7 +51,7 @@ def plain():
     _plain.reset(token)
 
 
-def convolve(x, kernel, stride: int = 1, padding=((0, 0), (0, 0))):
+def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: Padding = ((0, 0), (0, 0))) -> jax.Array:
   """Cross-correlation, as torch.nn.functional.conv2d.
 
   Args:
@@ -63,12 +63,12 @@ def convolve(x, kernel, stride: int = 1, padding=((0, 0), (0, 0))):
   return _convolve(stride, padding, x, kernel)
 
 
-def input_gradient(y, kernel, stride: int, padding, size: tuple[int, int]):
+def input_gradient(y: jax.Array, kernel: jax.Array, stride: int, padding: Padding, size: Sequence[int]) -> jax.Array:
   """The transpose of `convolve` in x: y [B, H', W', O] to [B, *size, I]."""
   return _input_gradient(stride, padding, size, y, kernel)
 
 
-def kernel_gradient(x, y, stride: int, padding, size: tuple[int, int]):
+def kernel_gradient(x: jax.Array, y: jax.Array, stride: int, padding: Padding, size: Sequence[int]) -> jax.Array:
   """The transpose of `convolve` in the kernel: x [B, H, W, I] and y [B, H', W', O] to [*size, I, O]."""
   return _kernel_gradient(stride, padding, size, x, y)
 
@@ -76,30 +76,32 @@ def kernel_gradient(x, y, stride: int, padding, size: tuple[int, int]):
 # ------------------------------------------------------------------------------- the three and their derivatives
 
 
-def by_platform(fast: Callable, usual: Callable, *args):
+def by_platform(fast: Callable, usual: Callable, *args: jax.Array) -> jax.Array:
   """`fast` where the program is lowered for a CPU, `usual` elsewhere."""
   return usual(*args) if is_plain() else lax.platform_dependent(*args, cpu=fast, default=usual)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _convolve(stride, padding, x, kernel):
+def _convolve(stride: int, padding: Padding, x: jax.Array, kernel: jax.Array) -> jax.Array:
   fast, usual = (functools.partial(f, stride=stride, padding=padding) for f in (fast_convolve, lax_convolve))
   return by_platform(fast, usual, x, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _input_gradient(stride, padding, size, y, kernel):
+def _input_gradient(stride: int, padding: Padding, size: Sequence[int], y: jax.Array, kernel: jax.Array) -> jax.Array:
   forms = fast_input_gradient, lax_input_gradient
-  return by_platform(*(functools.partial(f, stride=stride, padding=padding, size=size) for f in forms), y, kernel)
+  fast, usual = (functools.partial(f, stride=stride, padding=padding, size=size) for f in forms)
+  return by_platform(fast, usual, y, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _kernel_gradient(stride, padding, size, x, y):
+def _kernel_gradient(stride: int, padding: Padding, size: Sequence[int], x: jax.Array, y: jax.Array) -> jax.Array:
   forms = fast_kernel_gradient, lax_kernel_gradient
-  return by_platform(*(functools.partial(f, stride=stride, padding=padding, size=size) for f in forms), x, y)
+  fast, usual = (functools.partial(f, stride=stride, padding=padding, size=size) for f in forms)
+  return by_platform(fast, usual, x, y)
 
 
-def _convolve_bwd(stride, padding, saved, y):
+def _convolve_bwd(stride: int, padding: Padding, saved: tuple, y: jax.Array) -> tuple[jax.Array, jax.Array]:
   x, kernel = saved
   return (
     _input_gradient(stride, padding, x.shape[1:3], y, kernel),
@@ -107,13 +109,17 @@ def _convolve_bwd(stride, padding, saved, y):
   )
 
 
-def _input_gradient_bwd(stride, padding, size, saved, x):
+def _input_gradient_bwd(
+  stride: int, padding: Padding, size: Sequence[int], saved: tuple, x: jax.Array
+) -> tuple[jax.Array, jax.Array]:
   y, kernel = saved
   del size
   return _convolve(stride, padding, x, kernel), _kernel_gradient(stride, padding, kernel.shape[:2], x, y)
 
 
-def _kernel_gradient_bwd(stride, padding, size, saved, kernel):
+def _kernel_gradient_bwd(
+  stride: int, padding: Padding, size: Sequence[int], saved: tuple, kernel: jax.Array
+) -> tuple[jax.Array, jax.Array]:
   x, y = saved
   del size
   return _input_gradient(stride, padding, x.shape[1:3], y, kernel), _convolve(stride, padding, x, kernel)
@@ -128,16 +134,20 @@ _kernel_gradient.defvjp(lambda s, p, size, x, y: (_kernel_gradient(s, p, size, x
 # ---------------------------------------------------------------------------------------------- XLA's own forms
 
 
-def lax_convolve(x, kernel, *, stride, padding):
+def lax_convolve(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Sequence[tuple[int, int]]) -> jax.Array:
   return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
 
 
-def lax_input_gradient(y, kernel, *, stride, padding, size):
+def lax_input_gradient(
+  y: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding, size: Sequence[int]
+) -> jax.Array:
   x = jax.ShapeDtypeStruct((len(y), *size, kernel.shape[2]), y.dtype)
   return jax.linear_transpose(lambda x: lax_convolve(x, kernel, stride=stride, padding=padding), x)(y)[0]
 
 
-def lax_kernel_gradient(x, y, *, stride, padding, size):
+def lax_kernel_gradient(
+  x: jax.Array, y: jax.Array, *, stride: int, padding: Padding, size: Sequence[int]
+) -> jax.Array:
   kernel = jax.ShapeDtypeStruct((*size, x.shape[-1], y.shape[-1]), x.dtype)
   return jax.linear_transpose(lambda k: lax_convolve(x, k, stride=stride, padding=padding), kernel)(y)[0]
 
@@ -145,7 +155,7 @@ def lax_kernel_gradient(x, y, *, stride, padding, size):
 # ----------------------------------------------------------------------------------------- the forms for a CPU
 
 
-def fast_convolve(x, kernel, *, stride, padding):
+def fast_convolve(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -> jax.Array:
   (height, width, _, outputs), batch = kernel.shape, len(x)
   rows, cols = (
     (n + sum(pad) - k) // stride + 1 for n, pad, k in zip(x.shape[1:3], padding, kernel.shape[:2], strict=True)
@@ -160,7 +170,9 @@ def fast_convolve(x, kernel, *, stride, padding):
   return lax_convolve(x, kernel, stride=stride, padding=padding)
 
 
-def fast_input_gradient(y, kernel, *, stride, padding, size):
+def fast_input_gradient(
+  y: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding, size: Sequence[int]
+) -> jax.Array:
   inputs = kernel.shape[2]
   small = math.prod(y.shape[:3]) <= SMALL
   if inputs <= FEW and stride > 1 and not small:
@@ -186,7 +198,9 @@ def fast_input_gradient(y, kernel, *, stride, padding, size):
   return x[:, : size[0], : size[1]]
 
 
-def gather(spread, row_taps, row_pad, col_taps, col_pad):
+def gather(
+  spread: jax.Array, row_taps: list[int], row_pad: tuple[int, int], col_taps: list[int], col_pad: tuple[int, int]
+) -> jax.Array:
   """Adds up what the taps of one phase give, each shifted to where it belongs: [h, w, B, ...] to [B, H, W, I]."""
 
   def shifted(pad, taps, i):
@@ -199,7 +213,9 @@ def gather(spread, row_taps, row_pad, col_taps, col_pad):
   )
 
 
-def fast_kernel_gradient(x, y, *, stride, padding, size):
+def fast_kernel_gradient(
+  x: jax.Array, y: jax.Array, *, stride: int, padding: Padding, size: Sequence[int]
+) -> jax.Array:
   batch, rows, cols, outputs = y.shape
   inputs = x.shape[-1]
   if batch * rows * cols <= SMALL:
@@ -214,40 +230,42 @@ def fast_kernel_gradient(x, y, *, stride, padding, size):
 
   x, parts = zero_pad(x, padding), []
   most = [-(-n // stride) for n in size]  # taps of a phase
-  for phase in itertools.product(range(stride), repeat=2):
-    taps = tuple(len(range(first, n, stride)) for first, n in zip(phase, size, strict=True))
-    part = jnp.zeros((*taps, inputs, outputs), x.dtype)
-    if all(taps):
-      seen = window(x, *phase, (rows + taps[0] - 1, cols + taps[1] - 1), stride)
-      part = lax_kernel_gradient(seen, y, stride=1, padding=((0, 0), (0, 0)), size=taps)
-    parts.append(jnp.pad(part, ((0, most[0] - taps[0]), (0, most[1] - taps[1]), (0, 0), (0, 0))))
+  for row, col in itertools.product(range(stride), repeat=2):
+    tall, wide = (len(range(first, n, stride)) for first, n in zip((row, col), size, strict=True))
+    part = jnp.zeros((tall, wide, inputs, outputs), x.dtype)
+    if tall and wide:
+      seen = window(x, row, col, (rows + tall - 1, cols + wide - 1), stride)
+      part = lax_kernel_gradient(seen, y, stride=1, padding=((0, 0), (0, 0)), size=(tall, wide))
+    parts.append(jnp.pad(part, ((0, most[0] - tall), (0, most[1] - wide), (0, 0), (0, 0))))
   kernel = interleave(jnp.stack(parts, 2).reshape(1, *most, stride, stride, inputs * outputs))
   return kernel.reshape(*kernel.shape[1:3], inputs, outputs)[: size[0], : size[1]]
 
 
-def by_winograd(x, kernel_shape) -> bool:
+def by_winograd(x: jax.Array, kernel_shape: tuple[int, ...]) -> bool:
   height, width, *channels = kernel_shape
   return height == width and height in winograd.KERNELS and min(channels) >= MANY and x.dtype != jnp.bfloat16
 
 
-def zero_pad(x, padding):
+def zero_pad(x: jax.Array, padding: Padding) -> jax.Array:
   """Pads height and width of [B, H, W, C] by ((top, bottom), (left, right)); negative crops."""
   return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*padding[0], 0), (*padding[1], 0), (0, 0, 0)))
 
 
-def window(x, row: int, col: int, size: tuple[int, int], stride: int):
+def window(x: jax.Array, row: int, col: int, size: Sequence[int], stride: int) -> jax.Array:
   """Every stride-th pixel of [B, H, W, C] from (row, col) on: [B, *size, C]."""
   stop = [start + stride * (n - 1) + 1 for start, n in zip((row, col), size, strict=True)]
   return x[:, row : stop[0] : stride, col : stop[1] : stride]
 
 
-def tap_columns(x, out_size, stride, padding, size):
+def tap_columns(
+  x: jax.Array, out_size: Sequence[int], stride: int, padding: Padding, size: Sequence[int]
+) -> jax.Array:
   """[B, H, W, I] to [B H' W', h w I]: what a kernel of `size` sees at each of its positions."""
   at = positions(x.shape, size, stride, out_size, before=[first for first, _ in padding])
   return take(x, at.T).reshape(at.shape[1], len(at) * x.shape[-1])
 
 
-def phases(taps: int, stride: int, padding: int, n_in: int, n_out: int):
+def phases(taps: int, stride: int, padding: int, n_in: int, n_out: int) -> list[tuple[list[int], tuple[int, int]]]:
   """Of a transposed convolution along one axis: for outputs stride * j + phase, which of the kernel's `taps` reach
   them, and the padding of the input that lines tap and output up."""
   out = []
@@ -259,13 +277,13 @@ def phases(taps: int, stride: int, padding: int, n_in: int, n_out: int):
   return out
 
 
-def interleave(parts):
+def interleave(parts: jax.Array) -> jax.Array:
   """[B, H, W, s, s, C], the pixels of s x s blocks, to [B, s H, s W, C]."""
   batch, rows, cols, stride, _, channels = parts.shape
   return parts.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * stride, cols * stride, channels)
 
 
-def convolve_blocks(x, kernel, padding, out_size):
+def convolve_blocks(x: jax.Array, kernel: jax.Array, padding: Padding, out_size: Sequence[int]) -> jax.Array:
   """A convolution of stride BLOCK that puts out BLOCK x BLOCK pixels, stacked in channels, at each position."""
   height, width, inputs, outputs = kernel.shape
   tall, wide = height + BLOCK - 1, width + BLOCK - 1
@@ -278,7 +296,7 @@ def convolve_blocks(x, kernel, padding, out_size):
   return interleave(y.reshape(*y.shape[:3], BLOCK, BLOCK, outputs))[:, : out_size[0], : out_size[1]]
 
 
-def kernel_gradient_few_outputs(x, y, padding, size):
+def kernel_gradient_few_outputs(x: jax.Array, y: jax.Array, padding: Padding, size: Sequence[int]) -> jax.Array:
   """A matrix product for each row of the kernel, over copies of y shifted by its columns."""
   x = zero_pad(x, padding)
   _, rows, cols, outputs = y.shape

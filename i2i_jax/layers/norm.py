@@ -35,7 +35,7 @@ class Norm(nn.Module):
   eps: float = 1e-5
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     kind = choice('norm', self.kind, NORMS)
     if kind == 'none':
       return x
@@ -65,13 +65,13 @@ class Norm(nn.Module):
     return y * per_channel(scale) + per_channel(bias)
 
 
-def per_channel(v):
+def per_channel(v: jax.Array) -> jax.Array:
   """[C] to [1, 1, 1, C]."""
   return v.reshape(1, 1, 1, -1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def standardise(x, eps: float, over_batch: bool):
+def standardise(x: jax.Array, eps: float, over_batch: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
   """(x - mean) / sqrt(var + eps) by channel, over height and width, and over the batch if asked for.
 
   Returns:
@@ -80,14 +80,14 @@ def standardise(x, eps: float, over_batch: bool):
   return _standardise_fwd(x, eps, over_batch)[0]
 
 
-def _standardise_fwd(x, eps, over_batch):
+def _standardise_fwd(x: jax.Array, eps: float, over_batch: bool) -> tuple:
   wide = widened(x)
   mean = mean_of_pixels(wide, over_batch)
   var = mean_of_pixels(jnp.square(wide - mean), over_batch)
   return (normalise(x, mean, var, eps), mean, var), (x, mean, var)
 
 
-def _standardise_bwd(eps, over_batch, saved, cotangents):
+def _standardise_bwd(eps: float, over_batch: bool, saved: tuple, cotangents: tuple) -> tuple[jax.Array]:
   x, mean, var = saved
   grads = widened(cotangents[0])
   y = normalise(widened(x), mean, var, eps)
@@ -98,7 +98,7 @@ def _standardise_bwd(eps, over_batch, saved, cotangents):
 standardise.defvjp(_standardise_fwd, _standardise_bwd)
 
 
-def mean_of_pixels(x, over_batch: bool = False):
+def mean_of_pixels(x: jax.Array, over_batch: bool = False) -> jax.Array:
   """The mean of [B, H, W, C] over height and width, kept as axes of size 1, and over the batch if asked for."""
 
   def by_product(x):  # rows are added up as a matrix product, which uses all cores and no copy
@@ -110,18 +110,18 @@ def mean_of_pixels(x, over_batch: bool = False):
   return mean.mean(0, keepdims=True) if over_batch else mean
 
 
-def moments(x, axes):
+def moments(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
   """Mean and biased variance over `axes`, kept as axes of size 1, at least in float32."""
   x = widened(x)
   mean = x.mean(axes, keepdims=True)
   return mean, jnp.square(x - mean).mean(axes, keepdims=True)
 
 
-def normalise(x, mean, var, eps):
+def normalise(x: jax.Array, mean: jax.Array, var: jax.Array, eps: float) -> jax.Array:
   return ((widened(x) - mean) * lax.rsqrt(var + eps)).astype(x.dtype)
 
 
-def spectral_normalise(module: nn.Module, kernel, *, running_stats: bool, name: str = 'u'):
+def spectral_normalise(module: nn.Module, kernel: jax.Array, *, running_stats: bool, name: str = 'u') -> jax.Array:
   """A kernel [..., out] of `module` divided by an estimate of its largest singular value.
 
   Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018; torch.nn.utils.spectral_norm.
@@ -139,6 +139,6 @@ def spectral_normalise(module: nn.Module, kernel, *, running_stats: bool, name: 
   return (kernel / (v @ matrix @ u)).astype(kernel.dtype)
 
 
-def unit(v):
+def unit(v: jax.Array) -> jax.Array:
   """v / |v|, with torch.nn.functional.normalize's guard against zero."""
   return v / jnp.maximum(jnp.linalg.norm(v), 1e-12)

@@ -1,12 +1,18 @@
 """Patches of images in one gather. A slice for each pixel of a patch would be a program each to compile, on a CPU."""
 
 import math
+from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+Padding = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
 
-def positions(shape, size, step: int, counts, before) -> np.ndarray:
+
+def positions(
+  shape: Sequence[int], size: Sequence[int], step: int, counts: Sequence[int], before: Sequence[int]
+) -> np.ndarray:
   """Where the pixels of patches lie, for `take`.
 
   Args:
@@ -27,7 +33,7 @@ def positions(shape, size, step: int, counts, before) -> np.ndarray:
   return at.reshape(size[0] * size[1], -1).astype(np.int32)
 
 
-def take(x, positions):
+def take(x: jax.Array, positions: np.ndarray) -> jax.Array:
   """The pixels [*positions.shape, C] of images [B, H, W, C], zeros outside of them."""
   pixels = x.reshape(math.prod(x.shape[:3]), x.shape[-1])
   return jnp.take(pixels, positions, axis=0, mode='fill', fill_value=0)

@@ -6,6 +6,7 @@ MultiscaleDiscriminator in models/networks.py of NVIDIA/pix2pixHD.
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -15,7 +16,7 @@ from i2i_jax.errors import BadInput
 MOST = 4
 
 
-def average_pool(x):
+def average_pool(x: jax.Array) -> jax.Array:
   """Halves by 3x3 means, stride 2, padding 1 that is not counted: [B, H, W, C] to [B, ceil(H/2), ceil(W/2), C].
 
   torch.nn.AvgPool2d(3, 2, 1, count_include_pad=False), between the scales of pix2pixHD's nets.
@@ -38,7 +39,7 @@ class Pyramid(nn.Module):
   discs: tuple[nn.Module, ...]
 
   @nn.compact
-  def __call__(self, x, *, running_stats: bool):
+  def __call__(self, x: jax.Array, *, running_stats: bool) -> tuple[list[jax.Array], dict]:
     logits, outs = [], []
     for disc in reversed(self.discs):
       y, out = disc(x, running_stats=running_stats)

@@ -6,7 +6,8 @@ with Sublinear Memory Cost, 2016.
 
 import contextlib
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 from flax import linen as nn
@@ -15,7 +16,7 @@ _on = contextvars.ContextVar('remat', default=False)
 
 
 @contextlib.contextmanager
-def rematerialised(on: bool):
+def rematerialised(on: bool) -> Iterator[None]:
   """Nets that are traced within keep only what comes out of their stages, if `on`."""
   token = _on.set(on)
   try:
@@ -24,7 +25,7 @@ def rematerialised(on: bool):
     _on.reset(token)
 
 
-def stage(module: nn.Module, compute: Callable, *args):
+def stage(module: nn.Module, compute: Callable, *args: Any) -> Any:
   """`compute(*args)`, which makes submodules of `module`; arrays and trees of arrays in and out.
 
   Within `rematerialised(True)` a backward pass keeps `args` alone. The variables' names and dropout's draws are the

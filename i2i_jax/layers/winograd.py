@@ -8,11 +8,13 @@ for each point, with sums over channels or over tiles. In float32 its error is f
 """
 
 import functools
+from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from i2i_jax.layers.patches import positions, take
+from i2i_jax.layers.patches import Padding, positions, take
 
 TILE = 6
 # Barabasz et al., Error Analysis and Improving the Accuracy of Winograd Convolution, TOMS 2020; the last is infinity.
@@ -32,12 +34,12 @@ def transforms(kernel: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   return tuple(np.kron(side, side) for side in sides)
 
 
-def product(matrix, x):
+def product(matrix: np.ndarray, x: jax.Array) -> jax.Array:
   """[a, b] by [b, ...] to [a, ...]."""
   return (jnp.asarray(matrix, x.dtype) @ x.reshape(len(x), -1)).reshape(len(matrix), *x.shape[1:])
 
 
-def tiles_of(x, kernel: int, padding, out_size):
+def tiles_of(x: jax.Array, kernel: int, padding: Padding, out_size: Sequence[int]) -> tuple[jax.Array, list[int]]:
   """The input's tiles [TILE * TILE, tiles, C], and how many there are along each side."""
   step = TILE - kernel + 1
   counts = [-(-n // step) for n in out_size]
@@ -45,7 +47,7 @@ def tiles_of(x, kernel: int, padding, out_size):
   return take(x, at), counts
 
 
-def convolve(x, kernel, padding, out_size):
+def convolve(x: jax.Array, kernel: jax.Array, padding: Padding, out_size: Sequence[int]) -> jax.Array:
   """x [B, H, W, I] and a kernel [k, k, I, O] to [B, *out_size, O], stride 1."""
   size, _, inputs, outputs = kernel.shape
   step = TILE - size + 1
@@ -59,7 +61,7 @@ def convolve(x, kernel, padding, out_size):
   return y[:, : out_size[0], : out_size[1]]
 
 
-def kernel_gradient(x, y, padding, size: int):
+def kernel_gradient(x: jax.Array, y: jax.Array, padding: Padding, size: int) -> jax.Array:
   """x [B, H, W, I] and y [B, H', W', O] to [size, size, I, O]: the transpose of `convolve` in the kernel."""
   step = TILE - size + 1
   of_kernel, of_output, of_input = transforms(size)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from i2i_jax.errors import choice
 
 
-def color(x, rng):
+def color(x: jax.Array, rng: jax.Array) -> jax.Array:
   """Brightness by -0.5 to 0.5, saturation by 0 to 2, contrast by 0.5 to 1.5, in this order."""
   brightness, saturation, contrast = jax.random.uniform(rng, (3, len(x), 1, 1, 1), jnp.float32).astype(x.dtype)
   x = x + (brightness - 0.5)
@@ -20,7 +20,7 @@ def color(x, rng):
   return (x - mean) * (contrast + 0.5) + mean
 
 
-def translation(x, rng):
+def translation(x: jax.Array, rng: jax.Array) -> jax.Array:
   """Shifted by up to an eighth of each side; zeros come in."""
   for axis, key in zip((1, 2), jax.random.split(rng), strict=True):
     size = x.shape[axis]
@@ -35,7 +35,7 @@ def translation(x, rng):
   return x
 
 
-def cutout(x, rng):
+def cutout(x: jax.Array, rng: jax.Array) -> jax.Array:
   """A rectangle of half of each side, anywhere, also partly outside, becomes zero."""
   hidden = []
   for axis, key in zip((1, 2), jax.random.split(rng), strict=True):
@@ -52,7 +52,7 @@ def cutout(x, rng):
 TRANSFORMS = {'color': color, 'translation': translation, 'cutout': cutout}
 
 
-def augment(x, policy: str, rng):
+def augment(x: jax.Array, policy: str, rng: jax.Array) -> jax.Array:
   """x [B, H, W, C] in [-1, 1], each image by its own draws; what `rng` is the same for gets the same transform.
 
   Args:

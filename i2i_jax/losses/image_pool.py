@@ -12,19 +12,19 @@ import jax.numpy as jnp
 Pool = dict  # {'images': [size, H, W, C], 'count': scalar, how many are stored}
 
 
-def init(size: int, shape: tuple[int, ...], dtype) -> Pool:
+def init(size: int, shape: tuple[int, ...], dtype: jax.typing.DTypeLike) -> Pool:
   """An empty pool for `size` images of `shape`."""
   return {'images': jnp.zeros((size, *shape), dtype), 'count': jnp.zeros((), jnp.int32)}
 
 
-def draw(rng, pool: Pool, batch: int):
+def draw(rng: jax.Array, pool: Pool, batch: int) -> tuple[jax.Array, jax.Array]:
   """What `query` needs at random: whether to swap, and with which stored image, each [batch]."""
   swap_rng, slot_rng = jax.random.split(rng)
   size = len(pool['images'])
   return jax.random.bernoulli(swap_rng, 0.5, (batch,)), jax.random.randint(slot_rng, (batch,), 0, size)
 
 
-def query(pool: Pool, images, swap, slot) -> tuple[Pool, jax.Array]:
+def query(pool: Pool, images: jax.Array, swap: jax.Array, slot: jax.Array) -> tuple[Pool, jax.Array]:
   """The pool after images [B, H, W, C] went through it one by one, and the B images that came out."""
   size = len(pool['images'])
 

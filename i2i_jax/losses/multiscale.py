@@ -3,9 +3,12 @@
 What is summed up here is summed in float32 at least.
 """
 
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput
 from i2i_jax.losses import objectives
@@ -17,14 +20,14 @@ WINDOW, SIGMA = 11, 1.5
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
-def halve(x):
+def halve(x: jax.Array) -> jax.Array:
   """Halves by 2x2 means; an odd last row or column is dropped."""
   height, width = (n - n % 2 for n in x.shape[1:3])
   x = x[:, :height, :width]
   return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
 
 
-def pyramid(x, levels: int, down=halve) -> list:
+def pyramid(x: jax.Array, levels: int, down: Callable = halve) -> list:
   """[x, down(x), down(down(x)), ...]: `levels` images, largest first."""
   images = [x]
   for _ in range(levels - 1):
@@ -32,25 +35,25 @@ def pyramid(x, levels: int, down=halve) -> list:
   return images
 
 
-def weighted_rows(x, weights, stride: int, axis: int):
+def weighted_rows(x: jax.Array, weights: Sequence[float], stride: int, axis: int) -> jax.Array:
   """The valid correlation of one axis of x with `weights`, each `stride`-th value."""
   count = (x.shape[axis] - len(weights)) // stride + 1
   rows = (lax.slice_in_dim(x, i, i + stride * (count - 1) + 1, stride, axis) for i in range(len(weights)))
   return sum(weight * row for weight, row in zip(weights, rows, strict=True))
 
 
-def blurred(x, stride: int = 1):
+def blurred(x: jax.Array, stride: int = 1) -> jax.Array:
   """A binomial blur of 5x5, reflected at the edges, each `stride`-th pixel of it."""
   x = jnp.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), 'reflect')
   return weighted_rows(weighted_rows(x, BINOMIAL, stride, 1), BINOMIAL, stride, 2)
 
 
-def expand(x):
+def expand(x: jax.Array) -> jax.Array:
   """Doubles [B, H, W, C]: zeros between the pixels, then the blur by 4."""
   return 4 * blurred(lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (0, 1, 1), (0, 1, 1), (0, 0, 0))))
 
 
-def laplacian_pyramid(x, levels: int) -> list:
+def laplacian_pyramid(x: jax.Array, levels: int) -> list:
   """`levels` - 1 differences between an image and its blur, largest first, and the smallest image itself.
 
   Burt and Adelson, The Laplacian Pyramid as a Compact Image Code, 1983. `x` is [B, H, W, C], H and W multiples of
@@ -64,7 +67,7 @@ def laplacian_pyramid(x, levels: int) -> list:
   return [*parts, x]
 
 
-def laplacian_loss(fake, real, levels: int):
+def laplacian_loss(fake: jax.Array, real: jax.Array, levels: int) -> jax.Array:
   """L1 between the levels of the two Laplacian pyramids, averaged each and added up.
 
   Bojanowski et al., Optimizing the Latent Space of Generative Networks, ICML 2018: the weight 2^2j of its sums at
@@ -84,7 +87,7 @@ def laplacian_loss(fake, real, levels: int):
   return sum(jnp.mean(jnp.abs(part)) for part in laplacian_pyramid(widened(fake) - widened(real), levels))
 
 
-def similarity(a, b):
+def similarity(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Means of SSIM and of its contrast-structure part, [B] each, in valid windows of a and b in [0, 1]."""
   offsets = range(-(WINDOW // 2), WINDOW // 2 + 1)
   gauss = [2.718281828459045 ** (-(i**2) / (2 * SIGMA**2)) for i in offsets]
@@ -97,7 +100,7 @@ def similarity(a, b):
   return (luminance * structure).mean((1, 2, 3)), structure.mean((1, 2, 3))
 
 
-def ms_ssim(a, b, levels: int = 5):
+def ms_ssim(a: jax.Array, b: jax.Array, levels: int = 5) -> jax.Array:
   """Multi-scale structural similarity of images [B, H, W, C] in [-1, 1]: [B], up to 1.
 
   Wang et al. 2003: windows of 11 px, sigma 1.5, that lie inside the image; 2x2 means between the levels; the first
@@ -124,7 +127,7 @@ def ms_ssim(a, b, levels: int = 5):
   return product
 
 
-def side_loss(images: list, real):
+def side_loss(images: list, real: jax.Array) -> jax.Array:
   """L1 between each image and `real` [B, H, W, C] made as small by 2x2 means, averaged each and added up.
 
   `images`: [B, H / 2, W / 2, C], [B, H / 4, ...], ...: what a generator puts out on its way, `out['images']`.
@@ -133,7 +136,9 @@ def side_loss(images: list, real):
   return sum(objectives.l1(widened(image), target) for image, target in zip(images, targets, strict=True))
 
 
-def reconstruction(config, fake, real, images: list) -> tuple[jax.Array | float, dict]:
+def reconstruction(
+  config: ConfigDict, fake: jax.Array, real: jax.Array, images: list
+) -> tuple[jax.Array | float, dict]:
   """What `config.loss` asks for besides L1, between a fake and its target [B, H, W, C]: (loss, metrics).
 
   `images`: the generator's smaller outputs. The metrics are before the weights.
@@ -149,7 +154,7 @@ def reconstruction(config, fake, real, images: list) -> tuple[jax.Array | float,
   return loss, {f'loss/{name}': part for name, part in parts.items()}
 
 
-def check(config):
+def check(config: ConfigDict) -> None:
   """Raises BadInput where the losses that `config` asks for cannot be had, before anything is made."""
   if bool(config.loss.side_outputs) != bool(config.gen.side_outputs):
     raise BadInput(

@@ -24,12 +24,12 @@ class GANLoss(NamedTuple):
   gen: Callable
 
 
-def over_scales(loss):
+def over_scales(loss: Callable) -> Callable:
   """Makes a loss on arrays of logits one on lists of them: averages each and adds the averages up."""
   return lambda *logits: sum(jnp.mean(loss(*leaf)) for leaf in zip(*map(jax.tree.leaves, logits), strict=True))
 
 
-def bce(logits, label: float):
+def bce(logits: jax.Array, label: float) -> jax.Array:
   return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, label))
 
 
@@ -62,7 +62,7 @@ def gan(objective: str) -> GANLoss | None:
   return OBJECTIVES.get(choice('config.loss.gan', objective, (*OBJECTIVES, 'none')))
 
 
-def gradient_penalty(disc, real, fake, rng):
+def gradient_penalty(disc: Callable, real: jax.Array, fake: jax.Array, rng: jax.Array) -> jax.Array:
   """Mean of (|gradient of disc| - 1)^2 at random points between real and fake, a sample each.
 
   Args:
@@ -76,13 +76,13 @@ def gradient_penalty(disc, real, fake, rng):
   return jnp.mean(jnp.square(norms - 1))
 
 
-def mean_logit(logits):
+def mean_logit(logits: jax.Array) -> jax.Array:
   """The mean logit, of several scales the mean of their means: what is logged."""
   means = [jnp.mean(leaf) for leaf in jax.tree.leaves(logits)]
   return sum(means[1:], means[0]) / len(means)
 
 
-def cam(of_source, of_target):
+def cam(of_source: jax.Array, of_target: jax.Array) -> jax.Array:
   """The auxiliary loss of a generator's class activation maps: its classifiers tell source images (1) from target.
 
   Kim et al., U-GAT-IT, ICLR 2020. Arguments: logits, or a tree of them.
@@ -90,6 +90,6 @@ def cam(of_source, of_target):
   return over_scales(lambda source, target: bce(source, 1.0).mean() + bce(target, 0.0).mean())(of_source, of_target)
 
 
-def l1(fake, real):
+def l1(fake: jax.Array, real: jax.Array) -> jax.Array:
   """Mean absolute difference."""
   return jnp.mean(jnp.abs(fake - real))

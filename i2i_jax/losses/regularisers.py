@@ -1,22 +1,24 @@
 """What keeps a discriminator in bounds, as terms of its loss or as steps that it leaves out."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput
 from i2i_jax.losses import objectives
 from i2i_jax.runtime.precision import storage_dtype, widened
 
 
-def penalty_weight(config) -> float:
+def penalty_weight(config: ConfigDict) -> float:
   """Of the gradient penalty: config.loss.gradient_penalty, or where that is empty 10 for wgan-gp and 0 else."""
   weight = config.loss.gradient_penalty
   return weight if weight is not None else 10.0 * (config.loss.gan == 'wgan-gp')
 
 
-def check(config):
+def check(config: ConfigDict) -> None:
   """Raises BadInput for what cannot be meant."""
   for name in ('disc_every', 'gen_every'):
     if config.optim[name] < 1:
@@ -29,7 +31,7 @@ def check(config):
     raise BadInput('config.optim.adaptive: the critic of wgan-gp has no accuracy; set it to 0, or take hinge')
 
 
-def r1(disc, real):
+def r1(disc: Callable, real: jax.Array) -> jax.Array:
   """Half of the mean of |gradient of disc at real images|^2; its weight is the gamma of the papers.
 
   Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018.
@@ -43,7 +45,9 @@ def r1(disc, real):
   return 0.5 * jnp.mean(jnp.square(widened(grads)).sum((1, 2, 3)))
 
 
-def penalties(config, disc, real, fake, rng, step) -> tuple[jax.Array | float, dict]:
+def penalties(
+  config: ConfigDict, disc: Callable, real: jax.Array, fake: jax.Array, rng: jax.Array, step: jax.Array | int
+) -> tuple[jax.Array | float, dict]:
   """The penalties that `config.loss` asks for: (loss to add, metrics before the weights).
 
   R1 is computed at each `r1_every`-th step alone, with as many times its weight as the discriminator has updates from
@@ -70,7 +74,7 @@ def penalties(config, disc, real, fake, rng, step) -> tuple[jax.Array | float, d
   return loss, {f'loss/{name}': value for name, value in metrics.items()}
 
 
-def feature_matching(real: list, fake: list):
+def feature_matching(real: list, fake: list) -> jax.Array:
   """L1 between a discriminator's features of fakes and of real images, which are fixed.
 
   pix2pixHD: 4 by the number of features (layers + 1), by the mean over the scales of the sum over layers. Wang et
@@ -89,7 +93,7 @@ def feature_matching(real: list, fake: list):
   return total / len(real)
 
 
-def accuracy(config, real_logits, fake_logits):
+def accuracy(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
   """The share of patches that the discriminator tells rightly, the mean over scales, real and fake: 0 to 1."""
   middle = 0.5 if config.loss.gan == 'lsgan' else 0.0  # between its labels
   shares = [jnp.mean(x > middle, dtype=jnp.float32) for x in jax.tree.leaves(real_logits)]
@@ -97,7 +101,7 @@ def accuracy(config, real_logits, fake_logits):
   return sum(shares) / len(shares)
 
 
-def readings(config, real_logits, fake_logits) -> dict:
+def readings(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> dict:
   """What is logged of a discriminator: its mean logits, and its accuracy where config.optim.adaptive asks for it."""
   found = {'disc/real': objectives.mean_logit(real_logits), 'disc/fake': objectives.mean_logit(fake_logits)}
   if config.optim.adaptive:
@@ -105,7 +109,9 @@ def readings(config, real_logits, fake_logits) -> dict:
   return found
 
 
-def is_turn(config, net: str, step, accuracies=()):
+def is_turn(
+  config: ConfigDict, net: str, step: jax.Array | int, accuracies: Sequence[jax.Array] = ()
+) -> jax.Array | None:
   """Whether `net` ('gen' or 'disc') is updated at this step: None for always, else a boolean array.
 
   At step n, counted from 0, a net is updated if n is a multiple of config.optim.gen_every or disc_every: `disc_every`

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from ml_collections import ConfigDict
 
 from i2i_jax import optim
 from i2i_jax.errors import BadInput
@@ -29,7 +30,7 @@ class State(flax.struct.PyTreeNode):
   extra: dict[str, Any]  # running statistics of batch norm, average of the weights; often {}
 
 
-def output(y, out):
+def output(y: jax.Array, out: dict) -> jax.Array:
   """What a net puts out, of that and its intermediates."""
   del out
   return y
@@ -53,19 +54,29 @@ class Method(NamedTuple):
   nets: dict[str, tuple[nn.Module, int]]  # name -> (module, channels in)
 
 
-def check_unpaired(config):
+def check_unpaired(config: ConfigDict) -> None:
   """Raises BadInput for a loss against a partner, of which a method without pairs has none."""
   for name in ('feature_matching', 'laplacian', 'ms_ssim', 'side_outputs'):
     if config.loss[name]:
       raise BadInput(f'config.loss.{name} = {config.loss[name]}: without pairs there is no target; set it to 0')
 
 
-def runner(config) -> Callable:
+def runner(config: ConfigDict) -> Callable:
   """`run` in the precision that config.precision names, rematerialised if config.remat says so."""
   return functools.partial(run, precision=config.precision, remat=config.remat)
 
 
-def run(net: nn.Module, params, stats, x, *, precision: str, remat: bool = False, rng=None, **switches):
+def run(
+  net: nn.Module,
+  params: dict,
+  stats: dict,
+  x: jax.Array,
+  *,
+  precision: str,
+  remat: bool = False,
+  rng: jax.Array | None = None,
+  **switches: Any,
+) -> tuple[Any, dict, dict]:
   """A net's output on x [B, H, W, C], its intermediates, and its running statistics after it.
 
   `rng` draws its dropout. In bfloat16 what goes in is rounded to it and what comes out is float32; the running
@@ -80,7 +91,17 @@ def run(net: nn.Module, params, stats, x, *, precision: str, remat: bool = False
   return y, out, changed.get('batch_stats', {})
 
 
-def run_each(run, net: nn.Module, params, stats, inputs: list, *, config, rngs=(None, None), **switches):
+def run_each(
+  run: Callable,
+  net: nn.Module,
+  params: dict,
+  stats: dict,
+  inputs: list,
+  *,
+  config: ConfigDict,
+  rngs: Sequence = (None, None),
+  **switches: Any,
+) -> tuple[list, dict]:
   """[run(net, ..., x) for x in inputs], as one batch where the net treats samples apart.
 
   Args:
@@ -103,7 +124,9 @@ def run_each(run, net: nn.Module, params, stats, inputs: list, *, config, rngs=(
   return [jax.tree.map(operator.itemgetter(part), (y, out)) for part in parts], stats
 
 
-def init_state(variables: dict[str, dict], txs: dict, dtype, config, extra: dict | None = None) -> State:
+def init_state(
+  variables: dict[str, dict], txs: dict, dtype: jax.typing.DTypeLike, config: ConfigDict, extra: dict | None = None
+) -> State:
   """A State at step 0, its numbers of type `dtype` (see storage_dtype).
 
   Args:
@@ -122,7 +145,9 @@ def with_average(state: State) -> State:
   return with_extra(state, ema=jax.tree.map(jnp.copy, state.params['gen']))
 
 
-def init_sides(rng, batch, gens: dict[str, nn.Module], disc: nn.Module) -> dict[str, dict]:
+def init_sides(
+  rng: jax.Array, batch: dict[str, jax.Array], gens: dict[str, nn.Module], disc: nn.Module
+) -> dict[str, dict]:
   """`init_state`'s variables of nets for both directions: generators 'ab' and 'ba', discriminators 'a' and 'b'.
 
   `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C']}, of which only shapes count.
@@ -140,7 +165,9 @@ def init_sides(rng, batch, gens: dict[str, nn.Module], disc: nn.Module) -> dict[
   }
 
 
-def init_on_devices(method: Method, config, rng, batch, sharding=None) -> State:
+def init_on_devices(
+  method: Method, config: ConfigDict, rng: jax.Array, batch: dict[str, jax.Array], sharding: Any = None
+) -> State:
   """method.init, compiled, under `sharding`: the weights first, then the optimizers' zeros.
 
   As one program it would hold the room for both while the weights are drawn, which takes half as much again.
@@ -158,28 +185,36 @@ def init_on_devices(method: Method, config, rng, batch, sharding=None) -> State:
   return with_average(state) if config.ema else state
 
 
-def with_extra(state: State, **changes) -> State:
+def with_extra(state: State, **changes: Any) -> State:
   return state.replace(extra={**state.extra, **changes})
 
 
-def with_stats(state: State, net: str, stats) -> State:
+def with_stats(state: State, net: str, stats: dict) -> State:
   """The state with new running statistics of one net's norms."""
   return with_extra(state, batch_stats={**state.extra['batch_stats'], net: stats})
 
 
-def translating(state: State, config):
+def translating(state: State, config: ConfigDict) -> dict:
   """The generator's weights that translate: their average, where config.ema keeps one."""
   return state.extra['ema'] if config.ema else state.params['gen']
 
 
-def finish_step(state: State, config) -> State:
+def finish_step(state: State, config: ConfigDict) -> State:
   """Counts the step and moves the average of the generator's weights, if there is one."""
   if config.ema:
     state = with_extra(state, ema=optim.ema(state.extra['ema'], state.params['gen'], config.ema))
   return state.replace(step=state.step + 1)
 
 
-def translate_each(net: nn.Module, params, stats, images, rng, config, want=output):
+def translate_each(
+  net: nn.Module,
+  params: dict,
+  stats: dict,
+  images: jax.Array,
+  rng: jax.Array,
+  config: ConfigDict,
+  want: Callable = output,
+) -> jax.Array:
   """Each image by itself, as config.test says: 'batch' statistics are then an image's own, as in the papers.
 
   `want` picks from a net's output and intermediates.
@@ -193,7 +228,9 @@ def translate_each(net: nn.Module, params, stats, images, rng, config, want=outp
   return jax.vmap(one)(images, jax.random.split(rng, len(images)))
 
 
-def apply_grads(state: State, txs: dict[str, optax.GradientTransformation], key: str, grads, turn=None) -> State:
+def apply_grads(
+  state: State, txs: dict[str, optax.GradientTransformation], key: str, grads: dict, turn: jax.Array | None = None
+) -> State:
   """One optimizer step on params[key]; where `turn`, a boolean array, is false, none (see optim.select).
 
   The rho of U-GAT-IT's norms, in whichever net, stays in [0, 1].
@@ -205,7 +242,13 @@ def apply_grads(state: State, txs: dict[str, optax.GradientTransformation], key:
   return state.replace(params={**state.params, key: params}, opt={**state.opt, key: opt})
 
 
-def update(state: State, txs: dict[str, optax.GradientTransformation], key: str, loss_fn, turn=lambda aux: None):
+def update(
+  state: State,
+  txs: dict[str, optax.GradientTransformation],
+  key: str,
+  loss_fn: Callable,
+  turn: Callable = lambda aux: None,
+) -> tuple[State, Any]:
   """One gradient step on params[key]; loss_fn(params) -> (loss, aux). Returns (state, aux).
 
   `turn(aux)` is None, or a boolean array: where that is false nothing moves but what the learning rate counts.

@@ -11,6 +11,7 @@ fakes from a pool. `params` is {'gen': {'ab', 'ba'}, 'disc': {'a', 'b'}}.
 import itertools
 
 import jax
+from ml_collections import ConfigDict
 
 from i2i_jax import models, optim
 from i2i_jax.errors import BadInput, choice
@@ -35,7 +36,7 @@ from i2i_jax.methods.base import (
 from i2i_jax.runtime.precision import storage_dtype
 
 
-def create(config, steps_per_epoch: int) -> Method:
+def create(config: ConfigDict, steps_per_epoch: int) -> Method:
   gan = objectives.gan(config.loss.gan)
   if gan is None:
     raise BadInput("config.loss.gan = 'none': CycleGAN has nothing to learn from without an objective, like lsgan")

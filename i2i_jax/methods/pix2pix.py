@@ -11,6 +11,7 @@ is regression: the baseline that every ablation needs.
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from i2i_jax import models, optim
 from i2i_jax.errors import BadInput, choice
@@ -33,7 +34,7 @@ from i2i_jax.methods.base import (
 from i2i_jax.runtime.precision import storage_dtype
 
 
-def create(config, steps_per_epoch: int) -> Method:
+def create(config: ConfigDict, steps_per_epoch: int) -> Method:
   gan = objectives.gan(config.loss.gan)
   adversarial = gan is not None
   gen_first = choice('config.order', config.order, ('paper', 'disc_first', 'gen_first')) == 'gen_first'

@@ -12,6 +12,7 @@ import functools
 
 import jax
 import optax
+from ml_collections import ConfigDict
 
 from i2i_jax import models, optim
 from i2i_jax.errors import BadInput, choice
@@ -34,7 +35,7 @@ from i2i_jax.methods.base import (
 from i2i_jax.runtime.precision import storage_dtype
 
 
-def create(config, steps_per_epoch: int) -> Method:
+def create(config: ConfigDict, steps_per_epoch: int) -> Method:
   gan = objectives.gan(config.loss.gan)
   if gan is None or config.loss.gan == 'wgan-gp':
     raise BadInput(f'config.loss.gan = {config.loss.gan!r}: ugatit takes lsgan (its own), vanilla or hinge')

@@ -12,6 +12,7 @@ tell it how to behave, both explicit in every call:
 import functools
 
 from flax import linen as nn
+from ml_collections import ConfigDict
 
 from i2i_jax import registry
 from i2i_jax.errors import BadInput, choice, nearest
@@ -21,7 +22,7 @@ NETS = registry.names(__path__)
 ROLES = {'gen': 'generator', 'disc': 'discriminator'}
 
 
-def build(config, channels: int = 1, *, where: str) -> nn.Module:
+def build(config: ConfigDict, channels: int = 1, *, where: str) -> nn.Module:
   """Builds the net that `config.name` names, for config.gen or config.disc as `where` says.
 
   Several discriminators, if there is a `config.scales` above 1.

@@ -5,10 +5,12 @@ pytorch-CycleGAN-and-pix2pix.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import jax
 from flax import linen as nn
 from flax.core import FrozenDict
+from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput
 from i2i_jax.layers import attention, remat
@@ -33,10 +35,10 @@ class PatchGAN(nn.Module):
   norm: str = 'batch'
   padding: int = 1
   spectral_norm: bool = False  # of every convolution
-  attention: Mapping = FrozenDict()  # after conv0, conv1, ...; see attention.parse
+  attention: Mapping[str, Callable] = FrozenDict()  # after conv0, conv1, ...; see attention.parse
 
   @nn.compact
-  def __call__(self, x, *, running_stats: bool):
+  def __call__(self, x: jax.Array, *, running_stats: bool) -> tuple[jax.Array | list[jax.Array], dict]:
     use_bias = self.norm != 'batch'
     features, out = [], {}
     attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
@@ -75,7 +77,7 @@ class PatchGAN(nn.Module):
     return y, {'features': features, **out}
 
 
-def discriminator(config) -> PatchGAN:
+def discriminator(config: ConfigDict) -> PatchGAN:
   stages = [f'conv{i}' for i in range((config.layers or 1) + 1)]
   return PatchGAN(
     config.layers,

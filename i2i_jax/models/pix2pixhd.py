@@ -9,8 +9,11 @@ first steps. Biases start from 0, where the reference leaves PyTorch's own.
 """
 
 import functools
+from collections.abc import Mapping
 
+import jax
 from flax import linen as nn
+from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput
 from i2i_jax.layers.conv import Conv, Upsample, check_size, to_image
@@ -48,12 +51,12 @@ class LocalEnhancer(nn.Module):
     return self.coarse.stage_widths
 
   @property
-  def attention(self):
+  def attention(self) -> Mapping:
     """Of the global net, by stage."""
     return self.coarse.attention
 
   @nn.compact
-  def __call__(self, x, *, dropout: bool, running_stats: bool):
+  def __call__(self, x: jax.Array, *, dropout: bool, running_stats: bool) -> tuple[jax.Array, dict]:
     check_size(x, self.multiple, f'config.gen.halvings: with {self.local} local enhancers this net')
     use_bias = self.norm != 'batch'
 
@@ -86,7 +89,7 @@ class LocalEnhancer(nn.Module):
     return to_image(y), {**out, 'features': features, 'images': []}
 
 
-def generator(config, channels: int) -> nn.Module:
+def generator(config: ConfigDict, channels: int) -> nn.Module:
   """`config.width` is the global net's; `config.local` 0 is that net alone, for images up to about 1024 px wide."""
   coarse = resnet.generator(config, channels)
   if not config.local:

@@ -5,12 +5,14 @@ Johnson et al.'s, ECCV 2016); ResnetGenerator in models/networks.py of pytorch-C
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import FrozenDict
+from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.layers import attention
@@ -28,7 +30,7 @@ class Block(nn.Module):
   padding: str = 'reflect'
 
   @nn.compact
-  def __call__(self, x, *, dropout: bool, running_stats: bool):
+  def __call__(self, x: jax.Array, *, dropout: bool, running_stats: bool) -> tuple[jax.Array, dict]:
     def convolved(name, y):
       y = Conv(x.shape[-1], 3, 1, 1, self.padding, self.norm != 'batch', name=name)(y)
       return Norm(self.norm, running_stats, name=f'{name}_norm')(y)
@@ -51,9 +53,11 @@ class Blocks(nn.Module):
   padding: str = 'reflect'
 
   @nn.compact
-  def __call__(self, x, start: int, stop: int, *, dropout: bool, running_stats: bool):
+  def __call__(
+    self, x: jax.Array, start: int, stop: int, *, dropout: bool, running_stats: bool
+  ) -> tuple[jax.Array, dict]:
     block = Block(self.norm, self.dropout_rate, self.padding, parent=None)
-    switches = {'dropout': dropout, 'running_stats': running_stats}
+    switches: dict[str, Any] = {'dropout': dropout, 'running_stats': running_stats}
     if self.is_initializing() and not self.variables:
       init = lambda rng: block.lazy_init(rng, jax.ShapeDtypeStruct(x.shape, x.dtype), **switches)  # noqa: E731
       for kind, tree in jax.vmap(init)(jax.random.split(self.make_rng('params'), self.count)).items():
@@ -103,7 +107,7 @@ class ResNet(nn.Module):
   halvings: int = 2
   head: bool = True
   side_outputs: int = 0
-  attention: Mapping = FrozenDict()  # after stem, down0, down1, block0, ..., bottleneck, up0, up1
+  attention: Mapping[str, Callable] = FrozenDict()  # after stem, down0, down1, block0, ..., bottleneck, up0, up1
 
   @property
   def multiple(self) -> int:
@@ -119,7 +123,7 @@ class ResNet(nn.Module):
     return self.widths or tuple(self.width * 2**i for i in range(count))
 
   @nn.compact
-  def __call__(self, x, *, dropout: bool, running_stats: bool):
+  def __call__(self, x: jax.Array, *, dropout: bool, running_stats: bool) -> tuple[jax.Array, dict]:
     check_size(x, self.multiple, f'config.gen.name: a net of {self.halvings} halvings')
     check_side_outputs(self.side_outputs, self.halvings)
     use_bias = self.norm != 'batch'
@@ -174,7 +178,7 @@ class ResNet(nn.Module):
     return to_image(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)), out
 
 
-def generator(config, channels: int) -> ResNet:
+def generator(config: ConfigDict, channels: int) -> ResNet:
   halvings = config.get('halvings', 2)
   downs, ups = ([f'{name}{i}' for i in range(halvings)] for name in ('down', 'up'))
   stages = ['stem', *downs, *(f'block{i}' for i in range(config.blocks)), 'bottleneck', *ups]

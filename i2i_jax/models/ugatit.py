@@ -7,11 +7,13 @@ but for the convolutions' biases, which start from zero.
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import FrozenDict
+from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput
 from i2i_jax.layers.attention import CAM, fan_in, linear
@@ -30,7 +32,7 @@ class LIN(nn.Module):
   """
 
   @nn.compact
-  def __call__(self, x, style=None):
+  def __call__(self, x: jax.Array, style: jax.Array | None = None) -> jax.Array:
     channels = x.shape[-1]
     rho = self.param('rho', nn.initializers.constant(0.9 if style else 0.0), (channels,), jnp.float32)
     if style:
@@ -42,7 +44,7 @@ class LIN(nn.Module):
     return (rho * standardise(x, (1, 2)) + (1 - rho) * standardise(x, (1, 2, 3))) * gamma + beta
 
 
-def standardise(x, axes, eps: float = 1e-5):
+def standardise(x: jax.Array, axes: tuple[int, ...], eps: float = 1e-5) -> jax.Array:
   """(x - mean) / sqrt(unbiased variance + eps) over `axes`; of a single number the variance is 0."""
   wide = widened(x)
   centred = wide - wide.mean(axes, keepdims=True)
@@ -51,7 +53,7 @@ def standardise(x, axes, eps: float = 1e-5):
   return (centred * jax.lax.rsqrt(variance + eps)).astype(x.dtype)
 
 
-def clip_rho(params):
+def clip_rho(params: dict) -> dict:
   """Parameters with each LIN's `rho` clipped to [0, 1]."""
   is_rho = lambda path: getattr(path[-1], 'key', None) == 'rho'  # noqa: E731
   return jax.tree_util.tree_map_with_path(lambda path, p: jnp.clip(p, 0, 1) if is_rho(path) else p, params)
@@ -74,7 +76,7 @@ class Generator(nn.Module):
   attention = FrozenDict({'bottleneck': functools.partial(CAM)})
 
   @nn.compact
-  def __call__(self, x, *, dropout: bool, running_stats: bool):
+  def __call__(self, x: jax.Array, *, dropout: bool, running_stats: bool) -> tuple[jax.Array, dict]:
     del dropout
     check_size(x, self.multiple, 'config.gen.name: ugatit')
     wide = self.width * 4
@@ -135,7 +137,7 @@ class Discriminators(nn.Module):
   width: int = 64
 
   @nn.compact
-  def __call__(self, x, *, running_stats: bool):
+  def __call__(self, x: jax.Array, *, running_stats: bool) -> tuple[list[jax.Array], dict]:
     y, maps, features = [], {}, []
     for name, layers in (('global', self.layers), ('local', self.layers - 2)):
       logits, found = Discriminator(layers, self.width, name=name)(x, running_stats=running_stats)
@@ -152,8 +154,9 @@ class Discriminator(nn.Module):
   width: int
 
   @nn.compact
-  def __call__(self, x, *, running_stats: bool):
-    spectral, features = {'kernel_init': fan_in, 'spectral': True, 'running_stats': running_stats}, []
+  def __call__(self, x: jax.Array, *, running_stats: bool) -> tuple[jax.Array, dict]:
+    spectral: dict[str, Any] = {'kernel_init': fan_in, 'spectral': True, 'running_stats': running_stats}
+    features = []
     for i in range(self.layers - 1):
       stride, width = 2 if i < self.layers - 2 else 1, self.width * 2**i
       if min(x.shape[1:3]) < 2:
@@ -168,13 +171,13 @@ class Discriminator(nn.Module):
     return logits, {**found, 'features': features}
 
 
-def generator(config, channels: int) -> Generator:
+def generator(config: ConfigDict, channels: int) -> Generator:
   check_attention(config, 'gen')
   check_side_outputs(config.side_outputs, 0)
   return Generator(channels, config.blocks, config.width, config.light)
 
 
-def discriminator(config) -> Discriminators:
+def discriminator(config: ConfigDict) -> Discriminators:
   check_attention(config, 'disc')
   if config.layers < 4:
     raise BadInput(
@@ -183,6 +186,6 @@ def discriminator(config) -> Discriminators:
   return Discriminators(config.layers, config.width)
 
 
-def check_attention(config, where: str):
+def check_attention(config: ConfigDict, where: str) -> None:
   if config.get('attention', ''):
     raise BadInput(f"config.{where}.attention: ugatit has its own; leave it ''")

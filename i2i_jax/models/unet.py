@@ -5,11 +5,13 @@ UnetGenerator in models/networks.py of pytorch-CycleGAN-and-pix2pix.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.core import FrozenDict
+from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput
 from i2i_jax.layers import attention
@@ -37,7 +39,7 @@ class UNet(nn.Module):
   upsample: str = 'transpose'
   padding: str = 'zero'
   side_outputs: int = 0
-  attention: Mapping = FrozenDict()  # after down0, ..., bottleneck, ..., up0, and on skip0, ...
+  attention: Mapping[str, Callable] = FrozenDict()  # after down0, ..., bottleneck, ..., up0, and on skip0, ...
 
   @property
   def multiple(self) -> int:
@@ -52,7 +54,7 @@ class UNet(nn.Module):
     return self.widths or tuple(min(self.width * 2**i, self.max_width) for i in range(self.depth))
 
   @nn.compact
-  def __call__(self, x, *, dropout: bool, running_stats: bool):
+  def __call__(self, x: jax.Array, *, dropout: bool, running_stats: bool) -> tuple[jax.Array, dict]:
     who = f'config.gen.depth: a U-Net of depth {self.depth}'
     check_size(x, self.multiple, who, '; choose another depth or size')
     widths = self.stage_widths
@@ -105,7 +107,7 @@ class UNet(nn.Module):
     return to_image(x), {'features': features, 'images': images, **out}
 
 
-def generator(config, channels: int) -> UNet:
+def generator(config: ConfigDict, channels: int) -> UNet:
   stages = [f'{side}{i}' for side in ('down', 'up') for i in range(config.depth)]
   stages += ['bottleneck', *(f'skip{i}' for i in range(config.depth - 1))]
   return UNet(

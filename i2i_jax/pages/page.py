@@ -7,7 +7,7 @@ from pathlib import Path
 from i2i_jax.runs.folder import write_text
 
 
-def fill(page: Path, values: dict):
+def fill(page: Path, values: dict) -> None:
   """Writes a page from the template of its name beside this file: the pages' style and script and `values` go in."""
   template, style, script = (
     Path(__file__).with_name(name).read_text(encoding='utf-8') for name in (page.name, 'page.css', 'page.js')

@@ -1,6 +1,8 @@
 """How the large programs, steps and translations, are compiled."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -18,12 +20,12 @@ CPU_OPTIONS = {
 }
 
 
-def jit(function, **arguments):
+def jit(function: Callable, **arguments: Any) -> jax.stages.Wrapped:
   """jax.jit with the compiler's options for this platform."""
   return jax.jit(function, compiler_options=options(), **arguments)
 
 
-def jit_once(function, **arguments):
+def jit_once(function: Callable, **arguments: Any) -> jax.stages.Wrapped:
   """jax.jit for a program that runs once, like the draw of the first weights: compiled in a third of the time."""
   return jax.jit(function, compiler_options=known({'xla_backend_optimization_level': 1}), **arguments)
 

@@ -16,11 +16,13 @@ that it was compiled for.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
 from jax.interpreters import partial_eval
+from ml_collections import ConfigDict
 
 from i2i_jax import methods
 from i2i_jax.methods import base
@@ -29,14 +31,14 @@ from i2i_jax.runtime import compiling
 from i2i_jax.runtime.describe import parameter_count
 
 
-def flops(traced) -> float:
+def flops(traced: jax.stages.Traced) -> float:
   """Floating-point operations of a traced function (`jax.jit(f).trace(...)`)."""
   program = traced.jaxpr.jaxpr
   needed, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))
   return 2.0 * products(needed)
 
 
-def products(program: jex.Jaxpr) -> float:
+def products(program: Any) -> float:
   """Multiplications of a program's convolutions and matrix products; nan where a loop's length is not known."""
   total = 0.0
   for equation in program.eqns:
@@ -59,7 +61,7 @@ def products(program: jex.Jaxpr) -> float:
   return total
 
 
-def of_convolution(equation: jex.JaxprEqn) -> int:
+def of_convolution(equation: Any) -> int:
   """Products of one conv_general_dilated: each tap at each position of its input or its output, the smaller."""
   numbers = equation.params['dimension_numbers']
   image, kernel, out = (v.aval.shape for v in (*equation.invars, *equation.outvars))
@@ -69,12 +71,12 @@ def of_convolution(equation: jex.JaxprEqn) -> int:
   return batch * outputs * inputs * math.prod(taps) * math.prod(positions)
 
 
-def generator(config, method: base.Method | None = None) -> dict[str, float]:
+def generator(config: ConfigDict, method: base.Method | None = None) -> dict[str, float]:
   """{'gen_parameters', 'gen_flops'} of the generator (of the first, where there are two), for one image."""
   method = method or methods.get(config)
   net, channels = method.nets[method.translators['ab'].net]
   image = jax.ShapeDtypeStruct((1, *config.data.crop_size, channels), jnp.float32)
-  switches = {'dropout': False, 'running_stats': False}
+  switches: dict[str, Any] = {'dropout': False, 'running_stats': False}
   variables = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, **switches), image)
 
   def forward(variables, image):
@@ -85,7 +87,9 @@ def generator(config, method: base.Method | None = None) -> dict[str, float]:
   return {'gen_parameters': parameter_count(variables['params']), 'gen_flops': flops(traced)}
 
 
-def run_cost(config, method: base.Method, shapes: base.State, train_step, arguments) -> dict[str, float]:
+def run_cost(
+  config: ConfigDict, method: base.Method, shapes: base.State, train_step: jax.stages.Wrapped, arguments: tuple
+) -> dict[str, float]:
   """All costs of a run: `generator`'s, {'parameters', 'step_flops', 'step_bytes'}.
 
   Args:
@@ -102,7 +106,7 @@ def run_cost(config, method: base.Method, shapes: base.State, train_step, argume
   }
 
 
-def config_cost(config) -> dict[str, float]:
+def config_cost(config: ConfigDict) -> dict[str, float]:
   """The costs of a config by itself, on one device. Compiles its update."""
   method = methods.get(config)
   batch = checkpoint.example_batch(config)

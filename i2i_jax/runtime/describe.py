@@ -1,23 +1,26 @@
 """What `train --describe` prints: each net's layers, their outputs' sizes and their parameters."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from ml_collections import ConfigDict
 
 from i2i_jax.methods.base import Method
 
 
-def parameter_count(params) -> int:
+def parameter_count(params: dict) -> int:
   return sum(x.size for x in jax.tree.leaves(params))
 
 
-def describe(method: Method, config) -> str:
+def describe(method: Method, config: ConfigDict) -> str:
   """A line a layer, in the order in which they run, and a line like 'gen: 54,413,955 parameters' a net."""
   lines = []
   for name, (net, channels) in method.nets.items():
     x = jax.ShapeDtypeStruct((1, *config.data.crop_size, channels), jnp.float32)
     translates = name in (translator.net for translator in method.translators.values())
-    switches = {'running_stats': False} | ({'dropout': False} if translates else {})
+    switches: dict[str, Any] = {'running_stats': False} | ({'dropout': False} if translates else {})
     layers, inside = [], []
 
     def note(call, args, kwargs, context, layers=layers, inside=inside):
@@ -41,6 +44,6 @@ def describe(method: Method, config) -> str:
   return '\n'.join(lines[:-1])
 
 
-def size(x) -> str:
+def size(x: Any) -> str:
   """Of [B, H, W, C], or of a net's (y, out)."""
   return ' x '.join(map(str, jax.tree.leaves(x)[0].shape[1:]))

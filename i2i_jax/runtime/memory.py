@@ -9,13 +9,14 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 TUNABLE = 'glibc.malloc.hugetlb=1'
 SETTING = Path('/sys/kernel/mm/transparent_hugepage/enabled')
 
 
-def wanted(environ, setting: str) -> bool:
+def wanted(environ: Mapping[str, str], setting: str) -> bool:
   """Whether huge pages are to be had by asking (`setting`: SETTING's text), and the user does not set malloc up."""
   own = any(name.startswith(('MALLOC_', 'GLIBC_TUNABLES')) for name in environ)
   return '[madvise]' in setting and not own and platform.libc_ver()[0] == 'glibc'
@@ -28,14 +29,14 @@ def setting() -> str:
     return ''
 
 
-def use_huge_pages():
+def use_huge_pages() -> None:
   """Starts this program once more, in the same process, with huge pages. Commands call it, an import does not."""
   if wanted(os.environ, setting()):
     os.environ['GLIBC_TUNABLES'] = TUNABLE
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def give_back():
+def give_back() -> None:
   """What was freed goes back to the system, as glibc does by itself at the heap's end alone.
 
   Compiling a step takes half a gigabyte and more in small pieces, which no large buffer can use again.

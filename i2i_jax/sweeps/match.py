@@ -7,6 +7,8 @@ stand in `config.gen.widths`.
 
 import math
 
+from ml_collections import ConfigDict
+
 from i2i_jax import methods
 from i2i_jax.config import override
 from i2i_jax.errors import BadInput, choice
@@ -17,7 +19,7 @@ CLOSE = 0.005  # a cost this close to the target, as a share of it, is close eno
 TRIES = 7  # for each stage
 
 
-def match(config, target: float, kind: str) -> float:
+def match(config: ConfigDict, target: float, kind: str) -> float:
   """Sets config.gen.widths so that the generator costs `target`; returns the ratio that was reached.
 
   Args:

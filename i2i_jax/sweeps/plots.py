@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from i2i_jax.evaluation import metrics
 from i2i_jax.sweeps.table import head
@@ -45,7 +46,7 @@ def draw(folder: Path, rows: list[dict], times: list[dict], results: list[tuple]
   return paths | {'curves': save('curves', figure)}
 
 
-def draw_differences(axes, rows, metric, colours):
+def draw_differences(axes: Axes, rows: list[dict], metric: str, colours: dict[str, str]) -> None:
   """The difference from the baseline and its interval, a line a variant."""
   shown = [row for row in rows if not np.isnan(row[f'{metric}_diff'])]
   for i, row in enumerate(shown):
@@ -57,7 +58,7 @@ def draw_differences(axes, rows, metric, colours):
   axes.set_xlabel(f'{head(metric)}: difference from {rows[0]["variant"]}, 95% interval')
 
 
-def draw_quality(axes, rows, costs, metric, colours):
+def draw_quality(axes: Axes, rows: list[dict], costs: dict, metric: str, colours: dict[str, str]) -> None:
   for row in rows:
     axes.errorbar(
       costs[row['variant']],
@@ -73,7 +74,7 @@ def draw_quality(axes, rows, costs, metric, colours):
   axes.grid(alpha=0.3)
 
 
-def draw_curves(axes, results, metric, colours):
+def draw_curves(axes: Axes, results: list[tuple], metric: str, colours: dict[str, str]) -> None:
   """The mean over seeds of the validation score, and the range from the lowest to the highest."""
   for name, colour in colours.items():
     curves = [dict(map(tuple, r['curves'][f'val/{metric}'])) for variant, _, _, r in results if variant == name]
@@ -84,6 +85,10 @@ def draw_curves(axes, results, metric, colours):
   axes.set_xlabel('step')
   axes.set_ylabel(f'{head(metric)}, validation')
   if metric not in metrics.LOWER_IS_BETTER:
-    axes.set_ylim(bottom=np.quantile([line.get_ydata()[len(line.get_ydata()) // 5] for line in axes.lines], 0.1))
+    axes.set_ylim(
+      bottom=np.quantile(
+        [values[len(values) // 5] for values in (np.asarray(line.get_ydata()) for line in axes.lines)], 0.1
+      )
+    )
   axes.grid(alpha=0.3)
   axes.legend(fontsize=7, loc='center left', bbox_to_anchor=(1, 0.5))

@@ -4,6 +4,7 @@ import datetime
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -12,16 +13,24 @@ from i2i_jax.pages.page import data_url, fill
 from i2i_jax.runs import layout
 from i2i_jax.runs.folder import versions, write_json, write_text
 from i2i_jax.sweeps import plots, table
+from i2i_jax.sweeps.experiment import Experiment, Images
 
 
 def write(
-  workdir: Path, experiment, results: list[tuple], ratios: dict[str, float], images, *, command: str, seconds: float
+  workdir: Path,
+  experiment: Experiment,
+  results: list[tuple],
+  ratios: dict[str, float],
+  images: Images,
+  *,
+  command: str,
+  seconds: float,
 ) -> list[Path]:
   """Writes table.md, .csv, .tex, comparisons.csv, scores.csv.gz, times.csv, about.json, plots/ and sweep.html.
 
   Args:
-    experiment: sweep.Experiment. results: (variant, seed, folder, result) of each run that is done.
-    ratios: the matched cost of each variant by the baseline's. images: sweep.Images, those that were scored.
+    results: (variant, seed, folder, result) of each run that is done.
+    ratios: the matched cost of each variant by the baseline's. images: those that were scored.
     seconds: that this session of the sweep took.
 
   Returns:
@@ -67,7 +76,7 @@ def note(path: Path, command: str, seconds: float, done: int) -> dict:
   """Command, dates, machine and versions; the seconds of all sessions in which a run was done are added up."""
   now = datetime.datetime.now().astimezone()
   began = (now - datetime.timedelta(seconds=seconds)).isoformat(timespec='seconds')
-  old = read_json(path) if path.exists() else {'started': began, 'seconds': 0.0, 'runs': 0}
+  old: dict[str, Any] = read_json(path) if path.exists() else {'started': began, 'seconds': 0.0, 'runs': 0}
   if done == old['runs']:
     return old
   about = {

@@ -14,6 +14,8 @@ import sys
 import threading
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from i2i_jax import cli, data, train
 from i2i_jax.config import load, to_dict
 from i2i_jax.evaluation import chosen, scoring
@@ -23,7 +25,7 @@ from i2i_jax.runs.log import read_log
 from i2i_jax.runtime import precision
 
 
-def run(config, workdir: Path, metric: str, command: str = '') -> int:
+def run(config: ConfigDict, workdir: Path, metric: str, command: str = '') -> int:
   """Trains, scores, writes WORKDIR/result.json and keeps the chosen checkpoint alone. Returns train's exit code."""
   if code := train.train(config, workdir, mesh_spec='data=1', command=command):
     return code
@@ -52,7 +54,7 @@ def run(config, workdir: Path, metric: str, command: str = '') -> int:
   return 0
 
 
-def stop_with_parent():
+def stop_with_parent() -> None:
   """Stops this process, as SIGTERM does, when its standard input closes: when the sweep ended, or was killed."""
 
   def wait():

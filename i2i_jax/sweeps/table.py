@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import math
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def comparisons(results: list[tuple], pairs: list[tuple[str, str]], groups: list
     first, second = (runs.get(name, {}) for name in pair)
     if not (both := sorted(first.keys() & second.keys())):
       continue
-    line = dict(zip(('variant', 'against'), pair, strict=True))
+    line: dict[str, Any] = dict(zip(('variant', 'against'), pair, strict=True))
     for metric in metrics_of(results):
       scores = (scores_of([r[seed] for seed in both], metric) for r in (first, second))
       found = stats.compare(np.subtract(*scores), groups)
@@ -127,7 +128,7 @@ def as_csv(rows: list[dict]) -> str:
   return out.getvalue()
 
 
-def read(file) -> list[dict]:
+def read(file: TextIO) -> list[dict]:
   """The rows that `as_csv` wrote into an open file: numbers, nan where there is none."""
   texts = ('variant', 'against')
   return [{k: v if k in texts else float(v or 'nan') for k, v in row.items()} for row in csv.DictReader(file)]

@@ -1,6 +1,7 @@
 """Batches for the loop, and how long it waits for them."""
 
 import time
+from collections.abc import Iterator
 
 from i2i_jax.errors import BadInput, RunFault
 
@@ -8,7 +9,7 @@ from i2i_jax.errors import BadInput, RunFault
 class Batches:
   """An iterator's batches, and the share of the time, from the first on, that was spent waiting for them."""
 
-  def __init__(self, iterator):
+  def __init__(self, iterator: Iterator) -> None:
     self.iterator, self.waited = iterator, 0.0
     self.since: float | None = None  # the last call of `waiting`, or the first batch
 

@@ -1,8 +1,9 @@
 """How a run begins: from fresh weights, from another run's, or where it stood."""
 
+import grain
 import jax
 import jax.numpy as jnp
-import numpy as np
+import orbax.checkpoint as ocp
 
 from i2i_jax.errors import BadInput
 from i2i_jax.methods import base
@@ -20,7 +21,9 @@ def fresh(plan: Plan, rng: jax.Array) -> base.State:
   return state
 
 
-def resumed(plan: Plan, checkpoints, iterator) -> tuple[base.State, jax.Array]:
+def resumed(
+  plan: Plan, checkpoints: ocp.CheckpointManager, iterator: grain.DatasetIterator
+) -> tuple[base.State, jax.Array]:
   """State and random key of the newest checkpoint; sets `iterator` to where the data stood.
 
   Raises:
@@ -35,6 +38,6 @@ def resumed(plan: Plan, checkpoints, iterator) -> tuple[base.State, jax.Array]:
   everywhere = plan.shardings.replicated
   state = checkpoint.restore_state(checkpoints, plan.start, checkpoint.placed(plan.shapes, everywhere))
   iterator.set_state(meta['data'])
-  key = jax.device_put(jax.random.wrap_key_data(np.array(meta['rng'], np.uint32)), everywhere)
+  key = jax.device_put(jax.random.wrap_key_data(jnp.array(meta['rng'], jnp.uint32)), everywhere)
   print(f'resuming {plan.workdir} at step {plan.start} of {plan.config.steps}')
   return state, key

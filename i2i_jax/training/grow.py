@@ -8,12 +8,14 @@ too; this is the simpler form, in which nets stay whole.
 import itertools
 
 import jax
+from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput
+from i2i_jax.methods import base
 from i2i_jax.runs import checkpoint
 
 
-def stages(config) -> list[tuple[int, tuple[int, int]]]:
+def stages(config: ConfigDict) -> list[tuple[int, tuple[int, int]]]:
   """[(updates done before it, (height, width)), ...], the last of full size; one stage where config.grow is empty.
 
   Raises:
@@ -50,7 +52,7 @@ def downsized(batch: dict, size: tuple[int, int] | None) -> dict:
   }
 
 
-def check(config, method, state):
+def check(config: ConfigDict, method: base.Method, state: base.State) -> None:
   """Traces a step at each size, `state` being shapes. Raises BadInput where a net or a loss cannot take one."""
   if not config.grow:
     return

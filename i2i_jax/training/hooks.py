@@ -4,9 +4,11 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 
 from i2i_jax import data
 from i2i_jax.config import to_dict
@@ -34,14 +36,14 @@ class Hook(NamedTuple):
   act: Callable = lambda step, state: None
 
 
-def tell(hooks: tuple[Hook, ...], step: int, metrics: dict):
+def tell(hooks: tuple[Hook, ...], step: int, metrics: dict) -> None:
   """Gives all hooks a step's metrics, once they have come from the device."""
   values = {name: float(value) for name, value in jax.device_get(metrics).items()}
   for hook in hooks:
     hook.metrics(step, values)
 
 
-def check_finite(checkpoints) -> Hook:
+def check_finite(checkpoints: ocp.CheckpointManager) -> Hook:
   """Ends a run whose losses are not finite."""
 
   def metrics(step, values):
@@ -89,7 +91,7 @@ def validate(plan: Plan, writer: Writer) -> Hook:
   return Hook(due=lambda step, last: step % config.eval_every == 0 or step == config.steps, act=act)
 
 
-def save(plan: Plan, checkpoints, iterator, key: jax.Array) -> Hook:
+def save(plan: Plan, checkpoints: ocp.CheckpointManager, iterator: grain.DatasetIterator, key: jax.Array) -> Hook:
   """A checkpoint, unless a parameter is not finite."""
 
   @jax.jit
@@ -106,6 +108,6 @@ def save(plan: Plan, checkpoints, iterator, key: jax.Array) -> Hook:
   return Hook(due=lambda step, last: last or step % plan.config.checkpoint_every == 0, act=act)
 
 
-def last_good(checkpoints) -> str:
+def last_good(checkpoints: ocp.CheckpointManager) -> str:
   step = checkpoints.latest_step()
   return 'no checkpoint was saved yet' if step is None else f'the checkpoint of step {step} is good'

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 
-def sample_columns(predict: dict[str, Callable], batch) -> dict:
+def sample_columns(predict: dict[str, Callable], batch: dict) -> dict:
   """What is drawn of a batch while training: for two directions the way there and back, else input and output."""
   a, b = batch['a'], batch['b']
   fake_b = predict['ab'](a)

@@ -7,6 +7,7 @@ Downloading and preparing one needs TensorFlow, the extra [tfds]; reading what i
 import importlib.util
 
 import tensorflow_datasets as tfds
+from ml_collections import ConfigDict
 
 from i2i_jax.data import Unpaired
 from i2i_jax.errors import BadInput, nearest
@@ -14,7 +15,7 @@ from i2i_jax.errors import BadInput, nearest
 SPLITS = {'train': 'train', 'val': 'test', 'test': 'test'}
 
 
-def source(config, split: str) -> Unpaired:
+def source(config: ConfigDict, split: str) -> Unpaired:
   """The images of `{split}A` and `{split}B`. Raises BadInput: no such set, or not prepared and no TensorFlow."""
   if config.paired:
     raise BadInput('config.data.paired: the cycle_gan sets have no pairs, set it to False')

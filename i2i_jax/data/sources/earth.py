@@ -15,9 +15,11 @@ import hashlib
 import importlib.resources
 import io
 import warnings
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
+from ml_collections import ConfigDict
 from PIL import Image
 
 from i2i_jax.data import Unpaired
@@ -52,7 +54,7 @@ class Earth(tfds.core.GeneratorBasedBuilder):
     EarthConfig(name='256', size=256),
   ]
 
-  def _info(self):
+  def _info(self) -> tfds.core.DatasetInfo:
     tile = tfds.features.Image(shape=(self.builder_config.size,) * 2 + (3,), encoding_format='png')
     return tfds.core.DatasetInfo(
       builder=self,
@@ -67,11 +69,11 @@ class Earth(tfds.core.GeneratorBasedBuilder):
       ),
     )
 
-  def _split_generators(self, dl_manager):
+  def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     pictures = load_pictures(self.builder_config.scale)
     return {split: self._generate_examples(pictures, split) for split in ('train', *SHARES)}
 
-  def _generate_examples(self, pictures, split):
+  def _generate_examples(self, pictures: dict[str, np.ndarray], split: str) -> Iterator[tuple[str, dict]]:
     size, scale = self.builder_config.size, self.builder_config.scale
     for x, y in tile_corners(split, size, scale):
       tiles = {name: picture[y : y + size, x : x + size] for name, picture in pictures.items()}
@@ -107,7 +109,7 @@ def split_of(row: int, column: int) -> str:
   return 'train'
 
 
-def tile_corners(split: str, size: int, scale: int):
+def tile_corners(split: str, size: int, scale: int) -> Iterator[tuple[int, int]]:
   """Left and upper edges (x, y) of a split's tiles, in pixels of the reduced picture."""
   block = BLOCK // scale
   stride = size // 4 if split == 'train' else size
@@ -138,13 +140,13 @@ def png(array: np.ndarray) -> bytes:
   return buffer.getvalue()
 
 
-def tiles(builder: Earth, split: str, *pictures: str):
+def tiles(builder: Earth, split: str, *pictures: str) -> Sequence[dict]:
   """Random access to a split's tiles, of which only `pictures` are decoded."""
   decoders = {name: tfds.decode.SkipDecoding() for name in PICTURES if name not in pictures}
   return builder.as_data_source(split=split, decoders=decoders)
 
 
-def block_of(tile, scale: int) -> tuple[int, int]:
+def block_of(tile: dict, scale: int) -> tuple[int, int]:
   """Row and column of the block of the globe that a tile lies in."""
   return tuple(int(tile[k]) * scale // BLOCK for k in 'yx')
 
@@ -154,13 +156,13 @@ class Pairs:
 
   paired = True
 
-  def __init__(self, builder: Earth, split: str, task: str):
+  def __init__(self, builder: Earth, split: str, task: str) -> None:
     self.builder, self.split = builder, split
     self.a, self.b = TASKS[task]
     self.tiles = tiles(builder, split, self.a, self.b)
     self.fingerprint = f'{builder.info.full_name}-{task}-{split}-{len(self.tiles)}'
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.tiles)
 
   @functools.cached_property
@@ -169,7 +171,7 @@ class Pairs:
     scale = self.builder.builder_config.scale
     return ['{},{}'.format(*block_of(tile, scale)) for tile in tiles(self.builder, self.split)]
 
-  def __getitem__(self, index):
+  def __getitem__(self, index: int) -> dict:
     tile = self.tiles[index]
     return {'a': tile[self.a], 'b': tile[self.b], 'name': tile['name'].decode()}
 
@@ -190,7 +192,7 @@ def unpaired(builder: Earth, task: str) -> Unpaired:
   return Unpaired(*halves, read, f'{builder.info.full_name}-{task}-unpaired-{len(halves[0])}-{len(halves[1])}')
 
 
-def source(config, split: str) -> Pairs | Unpaired:
+def source(config: ConfigDict, split: str) -> Pairs | Unpaired:
   """The pairs of `config.task` in tiles of `config.size` px; cut at first use, in a few seconds.
 
   With `config.paired` off, a and b of the training split come from different blocks; val and test keep their pairs,

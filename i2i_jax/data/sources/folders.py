@@ -9,9 +9,11 @@ both, the training pictures do. That is said when it happens.
 """
 
 import hashlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from i2i_jax.data import Unpaired, images
 from i2i_jax.errors import BadInput, choice
@@ -24,14 +26,14 @@ class Pairs:
 
   paired = True
 
-  def __init__(self, files: list[tuple[Path, Path | None]], channels_a: int, channels_b: int, direction: str):
+  def __init__(self, files: list[tuple[Path, Path | None]], channels_a: int, channels_b: int, direction: str) -> None:
     self.files, self.channels, self.direction = files, (channels_a, channels_b), direction
     self.fingerprint = fingerprint(p for pair in files for p in pair if p)
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.files)
 
-  def __getitem__(self, index):
+  def __getitem__(self, index: int) -> dict:
     file_a, file_b = self.files[index]
     swap = self.direction == 'ba'
     wanted = self.channels[::-1] if swap else self.channels  # by the place in the file
@@ -45,7 +47,7 @@ class Pairs:
     return {'a': a, 'b': b, 'name': file_a.stem}
 
 
-def fingerprint(files) -> str:
+def fingerprint(files: Iterable[Path]) -> str:
   """Changes when a file comes, goes, or changes its name or size."""
   listing = '\n'.join(f'{p.name} {p.stat().st_size}' for p in files)
   return hashlib.sha256(listing.encode()).hexdigest()[:16]
@@ -59,7 +61,7 @@ def recolour(image: np.ndarray, channels: int) -> np.ndarray:
   return luma.astype(np.uint8)[..., None]
 
 
-def source(config, split: str) -> Pairs | Unpaired:
+def source(config: ConfigDict, split: str) -> Pairs | Unpaired:
   """The images of `split` in the folder `config.path`: pairs, or trainA/ and trainB/ of any counts and sizes.
 
   Raises:
@@ -73,7 +75,8 @@ def source(config, split: str) -> Pairs | Unpaired:
   if config.channels_a not in (1, 3) or config.channels_b not in (1, 3):
     raise BadInput('config.data.channels_a and channels_b: images in folders have 1 (gray) or 3 (RGB) channels')
   choice('config.data.direction', config.direction, ('ab', 'ba'))
-  find, build = (pairs_in, pairs_of) if config.paired else (sets_in, sets_of)
+  ways: tuple[Callable, Callable] = (pairs_in, pairs_of) if config.paired else (sets_in, sets_of)
+  find, build = ways
   for name in STAND_INS[split]:
     if files := find(root, name):
       if name != split:
@@ -105,7 +108,7 @@ def pairs_in(root: Path, name: str) -> list[tuple[Path, Path | None]]:
   return [(by_stem_a[s], by_stem_b[s]) for s in sorted(by_stem_a)]
 
 
-def pairs_of(files: list[tuple[Path, Path | None]], config) -> Pairs:
+def pairs_of(files: list[tuple[Path, Path | None]], config: ConfigDict) -> Pairs:
   for pair in files:
     check_sizes(*pair)
   return Pairs(files, config.channels_a, config.channels_b, config.direction)
@@ -119,7 +122,7 @@ def sets_in(root: Path, name: str) -> tuple[list[Path], list[Path]] | None:
   return sets if all(sets) else None
 
 
-def sets_of(sets: tuple[list[Path], list[Path]], config) -> Unpaired:
+def sets_of(sets: tuple[list[Path], list[Path]], config: ConfigDict) -> Unpaired:
   files_a, files_b = sets
   for file in (*files_a, *files_b):
     images.size(file)  # raises where a header cannot be read
@@ -144,7 +147,7 @@ def by_stem(folder: Path) -> dict[str, Path]:
   return files
 
 
-def check_sizes(file_a: Path, file_b: Path | None):
+def check_sizes(file_a: Path, file_b: Path | None) -> None:
   """Reads the headers only: a pair has one size, and a picture of both has two equal halves."""
   width, height = images.size(file_a)
   if file_b is None:
