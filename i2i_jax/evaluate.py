@@ -18,9 +18,11 @@ def main() -> None:
   parser = cli.parser(__doc__, 'evaluate')
   cli.run_options(parser)
   parser.add_argument('--split', default='test', choices=data.SPLITS, help='default: test')
+  parser.add_argument('--again', action='store_true', help='score once more what is scored already')
   args = cli.parse_run(parser)
   step, how = chosen.step_of(args.workdir, args.step, args.split)
-  print(scoring.table(scoring.evaluate(args.workdir, args.split, step, args.direction, chosen=how)))
+  result = scoring.evaluate(args.workdir, args.split, step, args.direction, chosen=how, again=args.again)
+  print(scoring.table(result))
 
 
 if __name__ == '__main__':

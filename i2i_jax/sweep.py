@@ -179,6 +179,11 @@ def result_of(run: Trial) -> dict | None:
   return read_json(file) if file.exists() else None
 
 
+def is_done(run: Trial) -> bool:
+  """Whether a run has all scores: not one that was scored before a metric was added."""
+  return (result := result_of(run)) is not None and not metrics.lacking(result['scores'])
+
+
 # ----------------------------------------------------------------------------------------------------- run
 
 
@@ -266,7 +271,7 @@ def run_all(runs: list[Trial], jobs: int, metric: str, total: int) -> tuple[list
           del running[slot]
           process.communicate()
           bar.update()
-          if process.returncode or result_of(run) is None:
+          if process.returncode or not is_done(run):
             failed.append((run, process.returncode))
           bar.set_postfix_str('')
           if not terminal:
@@ -291,8 +296,8 @@ def main() -> int:
   if args.seeds < 1 or args.jobs < 1:
     raise BadInput('--seeds and --jobs must be at least 1')
   experiment = read_experiment(args.experiment)
-  if experiment.metric not in metrics.NAMES:
-    raise BadInput(f'{args.experiment}: METRIC = {experiment.metric!r}: it is one of {", ".join(metrics.NAMES)}')
+  if experiment.metric not in metrics.METRICS:
+    raise BadInput(f'{args.experiment}: METRIC = {experiment.metric!r}: it is one of {", ".join(metrics.METRICS)}')
   mark = check_folder(args.workdir, args.experiment, experiment)
   configs = variant_configs(experiment, given, args.workdir / WIDTHS)
   runs = plan(configs, args.workdir, args.seeds)
@@ -302,10 +307,10 @@ def main() -> int:
     folder.write_json(args.workdir / MARK, mark)
     wait_for_earlier(runs)
     began = time.monotonic()
-    todo = [run for run in runs if result_of(run) is None]
+    todo = [run for run in runs if not is_done(run)]
     failed, stopped = run_all(todo, args.jobs, experiment.metric, len(runs))
     ratios = {name: ratio for name, (_, ratio) in configs.items()}
-    results = [(run.variant, run.seed, run.folder, result) for run in runs if (result := result_of(run))]
+    results = [(run.variant, run.seed, run.folder, result_of(run)) for run in runs if is_done(run)]
     if results:
       paths = report.write(
         args.workdir,

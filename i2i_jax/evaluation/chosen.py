@@ -53,5 +53,5 @@ def best_step(workdir: Path, metric: str = METRIC) -> int:
   scored = {line['step']: line[f'val/{metric}'] for line in log if line['step'] in kept and f'val/{metric}' in line}
   if not scored:
     raise BadInput(f'{workdir}: no checkpoint has a val/{metric}: set config.checkpoint_every = config.eval_every')
-  sign = -1 if metric in metrics.LOWER_IS_BETTER else 1
+  sign = -1 if metrics.entry(metric).lower_is_better else 1
   return max(scored, key=lambda step: (sign * scored[step], -step))

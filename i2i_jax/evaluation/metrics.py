@@ -1,5 +1,9 @@
-"""Scores of images against their targets: pure functions on [B, H, W, C] in [-1, 1], one number an image."""
+"""Scores of images against their targets: pure functions on [B, H, W, C] in [-1, 1], one number an image.
 
+A metric is an entry of METRICS, at the end of this file; tables, curves, pages and sweeps take it from there.
+"""
+
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import dm_pix
@@ -18,8 +22,22 @@ class Scores(NamedTuple):
     return {name: float(values.mean()) for name, values in self.per_image.items()} | self.per_set
 
 
-NAMES = ('psnr', 'ssim', 'l1')
-LOWER_IS_BETTER = ('l1',)
+class Metric(NamedTuple):
+  """How a score is computed and shown."""
+
+  function: Callable | None  # (images, targets: [B, H, W, C] in [-1, 1]) -> [B]; None: of a whole set
+  label: str
+  digits: int
+  unit: str = ''
+  lower_is_better: bool = False
+
+  @property
+  def head(self) -> str:
+    """Of a column: 'PSNR ↑, dB'."""
+    return f'{self.label} {"↓" if self.lower_is_better else "↑"}' + (f', {self.unit}' if self.unit else '')
+
+  def text(self, value: float) -> str:
+    return f'{value:.{self.digits}f}'
 
 
 def l1(images: jax.Array, targets: jax.Array) -> jax.Array:
@@ -40,10 +58,25 @@ def ssim(images: jax.Array, targets: jax.Array) -> jax.Array:
   return jax.vmap(lambda a, b: dm_pix.ssim((a + 1) / 2, (b + 1) / 2, max_val=1.0))(images, targets)
 
 
-def score(images: jax.Array, targets: jax.Array) -> dict:
-  """All of them; images are clipped to [-1, 1] first, as a file of them would be."""
+METRICS = {
+  'psnr': Metric(psnr, 'PSNR', 2, unit='dB'),
+  'ssim': Metric(ssim, 'SSIM', 4),
+  'l1': Metric(l1, 'L1', 4, lower_is_better=True),
+}
+
+
+def entry(name: str) -> Metric:
+  """How a score is shown, also one that has no entry here, like an older run's."""
+  return METRICS.get(name, Metric(None, name.upper(), 3))
+
+
+def lacking(scores: Iterable[str]) -> list[str]:
+  """The metrics that are not among `scores`: they were added since."""
+  return sorted({name for name, metric in METRICS.items() if metric.function} - set(scores))
+
+
+@jax.jit
+def score(images: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+  """All of METRICS; images are clipped to [-1, 1] first, as a file of them would be."""
   images = jnp.clip(images, -1, 1)
-  return {'l1': l1(images, targets), 'psnr': psnr(images, targets), 'ssim': ssim(images, targets)}
-
-
-score = jax.jit(score)
+  return {name: metric.function(images, targets) for name, metric in METRICS.items() if metric.function}

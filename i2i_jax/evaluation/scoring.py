@@ -49,18 +49,23 @@ def evaluate(
   *,
   chosen: str = 'newest',
   rivals: bool = True,
+  again: bool = False,
 ) -> dict:
-  """Scores a checkpoint and writes eval_SPLIT.json and its pictures; an existing score is returned unchanged.
+  """Scores a checkpoint and writes eval_SPLIT.json and its pictures; existing scores are returned unchanged.
 
   Args:
     step: of the checkpoint; None: the newest. chosen: how it was chosen, for the record (`chosen.step_of`).
-    rivals: whether the baselines are fitted and scored too.
+    rivals: whether the baselines are fitted and scored too. again: whether existing scores are made again; those
+      that lack a metric always are.
   """
   name = layout.scores(split, direction)
   out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
   old = read_json(out) if out.exists() else {}
-  if old.get('step') == step and (len(old['scores']) > 1 or not rivals):
+  complete = (
+    bool(old) and (len(old['scores']) > 1 or not rivals) and not any(map(metrics.lacking, old['scores'].values()))
+  )
+  if complete and old['step'] == step and not again:
     print(f'{out} holds the scores of step {step} already')
     if old.get('chosen') != chosen:
       old['chosen'] = chosen
@@ -117,11 +122,15 @@ def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str)
 
 
 def table(result: dict) -> str:
-  """The scores as text, best PSNR first."""
+  """The scores as text, best by the first metric at the top."""
+  first, *_ = names = list(next(iter(result['scores'].values())))
+  sign = 1 if metrics.entry(first).lower_is_better else -1
+  heads = [metrics.entry(name).head for name in names]
   lines = [
     f'{result["split"]} split, {" to ".join(result["direction"])}, {result["images"]} images, step {result["step"]}',
-    f'{"":12}{"L1":>8}{"PSNR":>10}{"SSIM":>8}',
+    f'{"":12}' + ''.join(f'{head:>{len(head) + 3}}' for head in heads),
   ]
-  for who, s in sorted(result['scores'].items(), key=lambda item: -item[1]['psnr']):
-    lines.append(f'{who:12}{s["l1"]:8.4f}{s["psnr"]:7.2f} dB{s["ssim"]:8.3f}')
+  for who, s in sorted(result['scores'].items(), key=lambda item: sign * item[1][first]):
+    cells = (f'{metrics.entry(name).text(s[name]):>{len(head) + 3}}' for name, head in zip(names, heads, strict=True))
+    lines.append(f'{who:12}' + ''.join(cells))
   return '\n'.join(lines)

@@ -8,6 +8,7 @@ import numpy as np
 from i2i_jax.config import read_json
 from i2i_jax.data import spread
 from i2i_jax.errors import BadInput
+from i2i_jax.evaluation import metrics
 from i2i_jax.pages.page import data_url, fill
 from i2i_jax.runs import layout
 from i2i_jax.runs.folder import read_notes
@@ -32,6 +33,7 @@ def write(workdir: Path) -> Path:
     'notes': notes,
     'commands': commands(workdir, notes),
     'scores': scores,
+    'metrics': shown(scores),
     'curves': curves(log),
     'pictures': {split: s for split in scores if (s := pictures(workdir / f'eval_{split}'))},
     'grids': grids(workdir / layout.SAMPLES),
@@ -51,6 +53,13 @@ def commands(workdir: Path, notes: dict) -> list[str]:
 def read_scores(file: Path) -> dict:
   result = read_json(file)
   return {k: result[k] for k in ('protocol', 'step', 'split', 'direction', 'images', 'weights', 'scores')}
+
+
+def shown(scores: dict[str, dict]) -> dict[str, dict]:
+  """How the metrics are shown, and any other score in `scores`: {'psnr': {'head': 'PSNR ↑, dB', 'digits': 2, ...}}."""
+  others = (name for result in scores.values() for of in result['scores'].values() for name in of)
+  entries = {name: metrics.entry(name) for name in [*metrics.METRICS, *others]}
+  return {name: {**entry._asdict(), 'function': None, 'head': entry.head} for name, entry in entries.items()}
 
 
 def curves(log: list[dict]) -> dict[str, list]:

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from i2i_jax.evaluation import metrics
-from i2i_jax.sweeps.table import head
 
 
 def draw(folder: Path, rows: list[dict], times: list[dict], results: list[tuple], metric: str) -> dict[str, Path]:
@@ -37,7 +36,7 @@ def draw(folder: Path, rows: list[dict], times: list[dict], results: list[tuple]
   for axes, (label, costs) in zip(figure.subplots(1, 3, sharey=True), sides.items(), strict=True):
     draw_quality(axes, rows, costs, metric, colours)
     axes.set_xlabel(label)
-  figure.axes[0].set_ylabel(f'{head(metric)}, mean and deviation over seeds')
+  figure.axes[0].set_ylabel(f'{metrics.entry(metric).head}, mean and deviation over seeds')
   figure.axes[-1].legend(fontsize=7, loc='center left', bbox_to_anchor=(1, 0.5))
   paths['quality_and_cost'] = save('quality_and_cost', figure)
 
@@ -55,7 +54,7 @@ def draw_differences(axes: Axes, rows: list[dict], metric: str, colours: dict[st
   axes.axvline(0, color='0.5', linewidth=1)
   axes.set_yticks(range(len(shown)), [row['variant'] for row in shown])
   axes.invert_yaxis()
-  axes.set_xlabel(f'{head(metric)}: difference from {rows[0]["variant"]}, 95% interval')
+  axes.set_xlabel(f'{metrics.entry(metric).head}: difference from {rows[0]["variant"]}, 95% interval')
 
 
 def draw_quality(axes: Axes, rows: list[dict], costs: dict, metric: str, colours: dict[str, str]) -> None:
@@ -83,8 +82,8 @@ def draw_curves(axes: Axes, results: list[tuple], metric: str, colours: dict[str
     axes.plot(steps, values.mean(0), color=colour, label=name)
     axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.12, linewidth=0)
   axes.set_xlabel('step')
-  axes.set_ylabel(f'{head(metric)}, validation')
-  if metric not in metrics.LOWER_IS_BETTER:
+  axes.set_ylabel(f'{metrics.entry(metric).head}, validation')
+  if not metrics.entry(metric).lower_is_better:
     axes.set_ylim(
       bottom=np.quantile(
         [values[len(values) // 5] for values in (np.asarray(line.get_ydata()) for line in axes.lines)], 0.1

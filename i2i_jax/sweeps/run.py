@@ -17,7 +17,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from i2i_jax import cli, data, train
-from i2i_jax.config import load, to_dict
+from i2i_jax.config import load, read_json, to_dict
 from i2i_jax.evaluation import chosen, scoring
 from i2i_jax.runs import checkpoint, layout
 from i2i_jax.runs.folder import read_notes, write_json
@@ -26,17 +26,24 @@ from i2i_jax.runtime import precision
 
 
 def run(config: ConfigDict, workdir: Path, metric: str, command: str = '') -> int:
-  """Trains, scores, writes WORKDIR/result.json and keeps the chosen checkpoint alone. Returns train's exit code."""
-  if code := train.train(config, workdir, mesh_spec='data=1', command=command):
+  """Trains, scores, writes WORKDIR/result.json and keeps the chosen checkpoint alone. Returns train's exit code.
+
+  A run that is done is only scored again, where a metric was added since.
+  """
+  file = workdir / layout.RESULT
+  if file.exists():
+    step = read_json(file)['step']
+  elif code := train.train(config, workdir, mesh_spec='data=1', command=command):
     return code
-  step = chosen.best_step(workdir, metric)
+  else:
+    step = chosen.best_step(workdir, metric)
   result = scoring.evaluate(workdir, 'test', step, chosen=f'best val/{metric}', rivals=False)
   for other in set(checkpoint.steps(workdir)) - {step}:
     shutil.rmtree(workdir / layout.CHECKPOINTS / str(other))
   means, per_image = (result[key][config.method] for key in ('scores', 'per_image'))
   notes, log = read_notes(workdir), read_log(workdir / layout.LOG)
   write_json(
-    workdir / layout.RESULT,
+    file,
     {
       'config': to_dict(config),
       'step': step,

@@ -19,7 +19,6 @@ from i2i_jax.runtime.cost import short
 from i2i_jax.sweeps import stats
 
 COSTS = ('gen_parameters', 'gen_flops', 'parameters', 'step_flops', 'step_bytes')
-DIGITS = {'psnr': 2, 'ssim': 4, 'l1': 4}
 PARTS = ('diff', 'low', 'high', 'p')  # of a comparison, p corrected
 SIGNIFICANT = 0.05
 
@@ -32,7 +31,7 @@ def by_variant(results: list[tuple]) -> dict[str, dict[int, dict]]:
 
 def metrics_of(results: list[tuple]) -> list[str]:
   """Those of images, then those that only a set of images has."""
-  return [*metrics.NAMES, *sorted({name for *_, r in results for name in r.get('set_scores', {})})]
+  return [*metrics.METRICS, *sorted({name for *_, r in results for name in r.get('set_scores', {})})]
 
 
 def scores_of(runs: list[dict], metric: str) -> np.ndarray:
@@ -91,7 +90,7 @@ def scores_csv(results: list[tuple], names: list[str], groups: list) -> bytes:
   """Each score of each image, compressed: what intervals can be computed from anew. The same bytes each time."""
   lines = [
     {'variant': variant, 'seed': seed, 'image': name, 'group': group}
-    | {metric: f'{result["scores"][metric][i]:.7g}' for metric in metrics.NAMES}
+    | {metric: f'{result["scores"][metric][i]:.7g}' for metric in result['scores']}
     for variant, seed, _, result in results
     for i, (name, group) in enumerate(zip(names, groups, strict=True))
   ]
@@ -138,7 +137,11 @@ def cells(rows: list[dict], metric: str) -> tuple[list[str], list[list[str]]]:
   """Heads and cells of the table that people read; `metric` comes first, and with its difference."""
   order = ordered(rows[0], '_mean', metric)
   matched = any(not math.isnan(row['cost_ratio']) for row in rows)
-  heads = ['variant', 'seeds', *(text for name in order for text in (head(name), 'difference, 95% interval'))]
+  heads = [
+    'variant',
+    'seeds',
+    *(text for name in order for text in (metrics.entry(name).head, 'difference, 95% interval')),
+  ]
   heads += ['generator, parameters', 'FLOP an image', *(['cost matched'] if matched else [])]
   heads += ['update, FLOP', 'activations, B']
   lines = []
@@ -156,7 +159,7 @@ def comparison_cells(compared: list[dict], metric: str) -> tuple[list[str], list
   order = ordered(compared[0], '_diff', metric) if compared else []
   heads, lines = ['variant', 'against'], [[line['variant'], line['against']] for line in compared]
   for name in order:
-    heads += [f'{head(name)}: difference, 95% interval', 'p, corrected']
+    heads += [f'{metrics.entry(name).head}: difference, 95% interval', 'p, corrected']
     for cells, line in zip(lines, compared, strict=True):
       cells += [difference(line, name), p_value(line, name)]
   return heads, lines
@@ -168,13 +171,8 @@ def ordered(row: dict, suffix: str, metric: str) -> list[str]:
   return sorted(names, key=lambda name: name != metric)
 
 
-def head(metric: str) -> str:
-  arrow = '↓' if metric in metrics.LOWER_IS_BETTER else '↑'
-  return f'{metric.upper()} {arrow}' + (', dB' if metric == 'psnr' else '')
-
-
 def score(row: dict, metric: str) -> str:
-  digits, deviation = DIGITS.get(metric, 3), row[f'{metric}_sd']
+  digits, deviation = metrics.entry(metric).digits, row[f'{metric}_sd']
   mean = f'{row[f"{metric}_mean"]:.{digits}f}'
   return mean if math.isnan(deviation) else f'{mean} ± {deviation:.{digits}f}'
 
@@ -182,7 +180,7 @@ def score(row: dict, metric: str) -> str:
 def difference(row: dict, metric: str) -> str:
   """'+0.21 [+0.05, +0.37] *': a star where the p-value, corrected for the number of comparisons, is under 0.05."""
   mean, low, high, corrected = (row[f'{metric}_{part}'] for part in PARTS)
-  digits = DIGITS.get(metric, 3)
+  digits = metrics.entry(metric).digits
   if math.isnan(mean):
     return ''
   if math.isnan(low):
