@@ -51,5 +51,5 @@ def use_pix2pixhd(config, local: int):
   )
   # Counted from the smallest, as the enhancers are, those of the coarse run are taken over.
   config.disc.update({'norm': 'instance', 'padding': 2, 'scales': 3 if local else 2})
-  config.loss.update({'gan': 'lsgan', 'l1': 0.0, 'feature_matching': 10.0})
+  config.loss.update({'gan': 'lsgan', 'reconstruction_weight': 0.0, 'feature_matching': 10.0})
   config.optim.schedule = 'pix2pixhd'

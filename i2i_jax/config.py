@@ -14,7 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from i2i_jax.errors import BadInput, choice, nearest
-from i2i_jax.fields import OURS, READ_BY
+from i2i_jax.fields import OURS, READ_BY, RENAMED_FIELDS, defaults
 
 PACKAGE = Path(__file__).parent
 # In a wheel configs lie in the package, in a checkout beside it.
@@ -103,6 +103,9 @@ def parse(argv: list[str]) -> tuple[ml_collections.ConfigDict, list[str]]:
 def check_field(config: ml_collections.ConfigDict, flag: str) -> None:
   """Raises BadInput, with the nearest name, unless `flag`, like '--config.optim.lr', names a field."""
   node = config
+  _, _, field = flag.partition('.')
+  if field in RENAMED_FIELDS:
+    raise BadInput(f'{flag}: it is now {flag.rpartition(".")[0]}.{RENAMED_FIELDS[field]}')
   for name in flag.split('.')[1:]:
     known = node.keys() if isinstance(node, ml_collections.ConfigDict) else ()
     if name not in known:
@@ -154,12 +157,24 @@ def to_dict(config: ml_collections.ConfigDict) -> dict:
   return json.loads(json.dumps(config.to_dict()))
 
 
+def completed(values: dict) -> dict:
+  """A config that `to_dict` gave, maybe long ago: under today's names, and with defaults for what it lacks."""
+
+  def filled(known, given, where):
+    given = {RENAMED_FIELDS.get(where + name, name): value for name, value in given.items()}
+    groups = {name: of for name, of in known.items() if isinstance(of, dict)}
+    inner = {name: filled(of, given.get(name, {}), f'{where}{name}.') for name, of in groups.items()}
+    return {**known, **given, **inner}
+
+  return filled(to_dict(defaults()), values, '')
+
+
 def from_dict(values: dict) -> ml_collections.ConfigDict:
-  """The config that `to_dict` gave: sizes are tuples again."""
+  """The config that `to_dict` gave, `completed`; sizes are tuples again."""
 
   def tuples(value):
     if isinstance(value, dict):
       return {name: tuples(v) for name, v in value.items()}
     return tuple(map(tuples, value)) if isinstance(value, list) else value
 
-  return ml_collections.ConfigDict(tuples(values)).lock()
+  return ml_collections.ConfigDict(tuples(completed(values))).lock()

@@ -113,11 +113,13 @@ def loss() -> dict:
   return {
     'gan': 'vanilla',  # vanilla, lsgan, hinge, wgan-gp or none (regression)
     'gan_weight': 1.0,
-    'l1': 100.0,
+    # pairs (pix2pix): the distance of an output from its target, a function of losses/reconstruction.py, or any of
+    # one's own by its full name; and its weight
+    'reconstruction': 'l1',
+    'reconstruction_weight': 100.0,
     'gradient_penalty': placeholder(float),  # weight, beside any objective; not set: 10 for wgan-gp, else 0
     'r1': 0.0,  # gamma of the penalty on gradients at real images
     'r1_every': 1,  # steps between two such penalties, each then of so many times the weight
-    # pairs (pix2pix)
     'feature_matching': 0.0,  # weight of the L1 between the discriminator's features of fake and real
     'laplacian': 0.0,  # weight of the L1 between Laplacian pyramids
     'laplacian_levels': 4,
@@ -136,9 +138,11 @@ def optim() -> dict:
   return {
     'lr': 2e-4,
     'disc_lr_ratio': 1.0,  # the discriminator's learning rate by the generator's
-    'b1': 0.5,
+    'name': 'adam',  # or adamw, lion, sgd, ...: any of optax's that takes a learning rate
+    'b1': 0.5,  # where the optimizer has them
     'b2': 0.999,
-    'weight_decay': 0.0,  # ugatit: of L2, as a part of the gradient
+    'weight_decay': 0.0,  # adam: L2, as a part of the gradient, like PyTorch's; else the optimizer's own
+    'clip': 0.0,  # largest norm of all gradients of a net together; 0: they stay as they are
     'schedule': 'linear',  # linear, pix2pixhd, cosine, step or constant
     'decay_from': 0.5,  # share of the steps before the rate falls
     'per_epoch': True,  # the rate changes between epochs only
@@ -176,14 +180,16 @@ READ_BY = {
   'gen.light': ('gen.name', ('ugatit',)),
   'disc.padding': ('disc.name', ('patchgan',)),
   **{f'loss.{name}': ('method', UNPAIRED) for name in ('cycle_a', 'cycle_b', 'identity')},
-  'loss.l1': ('method', ('pix2pix',)),
-  'optim.weight_decay': ('method', ('ugatit',)),
+  **{f'loss.{name}': ('method', ('pix2pix',)) for name in ('reconstruction', 'reconstruction_weight')},
   'pool': ('method', ('cyclegan',)),
   'data.size': ('data.name', ('earth',)),
   **{f'data.{name}': ('data.name', ('earth', 'cycle_gan')) for name in ('task', 'dir')},
   **{f'data.{name}': ('data.name', ('folders',)) for name in ('path', 'direction')},
 }
 
+
+# What had another name in an older run's config, by the name in the same group.
+RENAMED_FIELDS = {'loss.l1': 'reconstruction_weight'}
 
 # What may stand after any config's colon, with its default; 0 and '' are resolved by `use_data`.
 DATA = {'data': 'earth', 'task': '', 'size': 0, 'path': '', 'direction': '', 'runlocal': False}

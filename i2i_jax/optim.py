@@ -1,5 +1,6 @@
-"""From config to optimizer: the schedule of the learning rate, Adam, and the average of the weights (EMA)."""
+"""From config to optimizer: the schedule of the learning rate, Adam and others, and the average of the weights."""
 
+import inspect
 import math
 from typing import Any
 
@@ -53,8 +54,31 @@ def schedule(config: ConfigDict, steps: int, epoch: int) -> optax.Schedule:
   return rate
 
 
+def optimizer(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
+  """The optimizer that config.optim.name names, after config.optim.clip.
+
+  `adam` has optax's eps 1e-8 outside the root and its weight decay as a part of the gradient, as torch.optim.Adam.
+  Others are optax's own of that name, with those of b1, b2 and weight_decay that they take.
+
+  Raises:
+    BadInput: there is no such optimizer, or it has no weight decay and is given one.
+  """
+  clip = [optax.clip_by_global_norm(config.clip)] if config.clip else []
+  if config.name == 'adam':
+    tx = adam(config, rate)
+    decay = [optax.add_decayed_weights(config.weight_decay)] if config.weight_decay else []
+    return optax.chain(*clip, *decay, tx) if clip or decay else tx
+  functions = {name: f for name, f in vars(optax).items() if inspect.isfunction(f)}
+  known = [name for name, f in functions.items() if 'learning_rate' in inspect.signature(f).parameters]
+  make = functions[choice('config.optim.name', config.name, known)]
+  taken = inspect.signature(make).parameters
+  if config.weight_decay and 'weight_decay' not in taken:
+    raise BadInput(f'config.optim.weight_decay = {config.weight_decay}: {config.name} has none; set it to 0')
+  given = {name: config[name] for name in ('b1', 'b2', 'weight_decay') if name in taken}
+  return optax.chain(*clip, make(rate, **given))
+
+
 def adam(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
-  """Adam with optax's eps 1e-8 outside the root, as torch.optim.Adam."""
   return optax.chain(scale_by_adam(config.b1, config.b2), optax.scale_by_learning_rate(rate))
 
 
@@ -124,8 +148,8 @@ def freeze(tx: optax.GradientTransformation, part: str, steps: int) -> optax.Gra
 
 
 def generators(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
-  """Adam for the generators, as `config` says: with pix2pixHD's global net frozen at first, if it is to be."""
-  tx = adam(config.optim, rate)
+  """The generators' optimizer: with pix2pixHD's global net frozen at first, if it is to be."""
+  tx = optimizer(config.optim, rate)
   steps = config.gen.get('freeze_global_steps', 0)
   if not steps:
     return tx
@@ -143,8 +167,8 @@ def generators(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransf
 
 
 def discriminators(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
-  """Adam for the discriminators, at their own share of the generators' rate."""
-  return adam(config.optim, lambda step: rate(step) * config.optim.disc_lr_ratio)
+  """The discriminators' optimizer, at their own share of the generators' rate."""
+  return optimizer(config.optim, lambda step: rate(step) * config.optim.disc_lr_ratio)
 
 
 def ema(average: dict, params: dict, decay: float) -> dict:

@@ -33,7 +33,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from i2i_jax import cli, data, methods
-from i2i_jax.config import check_read, differences, load, override, read_json, to_dict, value_at
+from i2i_jax.config import check_read, completed, differences, load, override, read_json, to_dict, value_at
 from i2i_jax.errors import BadInput, RunFault
 from i2i_jax.evaluation import metrics
 from i2i_jax.runs import folder, layout
@@ -165,7 +165,7 @@ def plan(configs: dict[str, tuple[ConfigDict, float]], workdir: Path, seeds: int
       override(config, {'seed': seed})
       runs.append(Trial(name, seed, config, workdir / name / f'seed{seed}'))
       file = runs[-1].folder / layout.CONFIG
-      if file.exists() and (changed := differences(read_json(file), to_dict(config))):
+      if file.exists() and (changed := differences(completed(read_json(file)), to_dict(config))):
         raise BadInput(
           f"{runs[-1].folder} holds another config's run ({'; '.join(changed[:4])}); name another --workdir, or "
           'delete that folder'

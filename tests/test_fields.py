@@ -68,7 +68,7 @@ def test_the_table_names_what_there_is():
   [
     ('pix2pix', ['gen.name=resnet', 'gen.depth=3'], 'config.gen.depth is read by config.gen.name = unet, and'),
     ('pix2pix', ['pool=20'], 'config.pool is read by config.method = cyclegan, and not by pix2pix'),
-    ('cyclegan', ['loss.l1=1.0'], 'config.loss.l1'),
+    ('cyclegan', ['loss.reconstruction_weight=1.0'], 'config.loss.reconstruction_weight'),
     ('ugatit', ['disc.padding=2'], 'config.disc.padding is read by config.disc.name = patchgan'),
     ('pix2pix', ['data.path=x'], 'config.data.path is read by config.data.name = folders, and not by earth'),
   ],

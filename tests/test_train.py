@@ -287,7 +287,10 @@ def test_a_signal_saves_and_the_run_goes_on(tmp_path, number):
     (['--config.optimm.lr=1'], "did you mean 'optim'?"),
     (['--config.steps=many'], 'steps=many'),
     (['--config.optim.lr=nan'], 'config.optim.lr = nan must be a finite number'),
-    (['--config.loss.l1=-1'], 'config.loss.l1 = -1.0 must be a finite number, zero or more'),
+    (
+      ['--config.loss.reconstruction_weight=-1'],
+      'config.loss.reconstruction_weight = -1.0 must be a finite number, zero or more',
+    ),
     (['stray'], "'stray' is not an option"),
     (['--conig=x'], 'conig'),
   ],

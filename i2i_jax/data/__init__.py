@@ -87,7 +87,10 @@ SOURCES = registry.names(sources.__path__)
 def get(config: ConfigDict, split: str) -> Source:
   """The random access to `split` of the source that config.data names, checked by reading its first pair."""
   choice('split', split, SPLITS)
-  source = module_of(config.data.name).source(config.data, split)
+  try:
+    source = module_of(config.data.name).source(config.data, split)
+  except OSError as error:  # a source of the user's own that reads a file which is not there
+    raise BadInput(f'config.data.name = {config.data.name}: {error}') from None
   if any(load < crop for load, crop in zip(config.data.load_size, config.data.crop_size, strict=True)):
     raise BadInput(
       f'config.data.load_size {tuple(config.data.load_size)} is smaller than crop_size {tuple(config.data.crop_size)}'

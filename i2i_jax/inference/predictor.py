@@ -57,9 +57,9 @@ class Predictor(NamedTuple):
     return images.to_uint8(fake[:height, :width])
 
   def multiple(self, direction: str) -> int:
-    """Heights and widths that the direction's net takes are multiples of it."""
+    """Heights and widths that the direction's net takes are multiples of it; 1 where it does not say."""
     method = self.run.method
-    return method.nets[method.translators[direction].net][0].multiple
+    return getattr(method.nets[method.translators[direction].net][0], 'multiple', 1)
 
 
 def load(workdir: Path | str, step: int | None = None, *, mesh_spec: str = 'data=1', batch: int = 1) -> Predictor:

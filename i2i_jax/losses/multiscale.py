@@ -11,7 +11,7 @@ from jax import lax
 from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput
-from i2i_jax.losses import objectives
+from i2i_jax.losses.reconstruction import l1
 from i2i_jax.runtime.precision import widened
 
 # Wang, Simoncelli, Bovik, Multiscale Structural Similarity for Image Quality Assessment, Asilomar 2003.
@@ -133,7 +133,7 @@ def side_loss(images: list, real: jax.Array) -> jax.Array:
   `images`: [B, H / 2, W / 2, C], [B, H / 4, ...], ...: what a generator puts out on its way, `out['images']`.
   """
   targets = pyramid(widened(real), len(images) + 1)[1:]
-  return sum(objectives.l1(widened(image), target) for image, target in zip(images, targets, strict=True))
+  return sum(l1(widened(image), target) for image, target in zip(images, targets, strict=True))
 
 
 def reconstruction(

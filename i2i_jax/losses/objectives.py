@@ -88,8 +88,3 @@ def cam(of_source: jax.Array, of_target: jax.Array) -> jax.Array:
   Kim et al., U-GAT-IT, ICLR 2020. Arguments: logits, or a tree of them.
   """
   return over_scales(lambda source, target: bce(source, 1.0).mean() + bce(target, 0.0).mean())(of_source, of_target)
-
-
-def l1(fake: jax.Array, real: jax.Array) -> jax.Array:
-  """Mean absolute difference."""
-  return jnp.mean(jnp.abs(fake - real))

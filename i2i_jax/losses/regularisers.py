@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput
 from i2i_jax.losses import objectives
+from i2i_jax.losses.reconstruction import l1
 from i2i_jax.runtime.precision import storage_dtype, widened
 
 
@@ -89,7 +90,7 @@ def feature_matching(real: list, fake: list) -> jax.Array:
   total = 0.0
   for reals, fakes in zip(real, fake, strict=True):
     pairs = zip(jax.lax.stop_gradient(reals), fakes, strict=True)
-    total += 4 / len(reals) * sum(objectives.l1(f, r) for r, f in pairs)
+    total += 4 / len(reals) * sum(l1(f, r) for r, f in pairs)
   return total / len(real)
 
 

@@ -12,7 +12,7 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from i2i_jax import optim
+from i2i_jax import models, optim
 from i2i_jax.errors import BadInput
 from i2i_jax.layers import conv_forms
 from i2i_jax.layers.remat import rematerialised
@@ -86,7 +86,8 @@ def run(
   params, x = jax.tree.map(lambda leaf: leaf.astype(precision), (params, x))
   variables = {'params': params, 'batch_stats': stats}
   with rematerialised(remat):
-    (y, out), changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
+    made, changed = net.apply(variables, x, mutable=['batch_stats'], rngs=rngs, **switches)
+  y, out = models.parts(net, made)
   y, out = jax.tree.map(lambda leaf: leaf.astype(storage_dtype(precision)), (y, out))
   return y, out, changed.get('batch_stats', {})
 
@@ -124,6 +125,22 @@ def run_each(
   return [jax.tree.map(operator.itemgetter(part), (y, out)) for part in parts], stats
 
 
+def init_net(net: nn.Module, rng: jax.Array, x: jax.Array, target: jax.Array | None = None, **switches: Any) -> dict:
+  """A net's fresh variables, for images x [B, H, W, C].
+
+  Raises:
+    BadInput: it returns no (y, out), or its y has not the shape of `target` [B, H, W, C'], if one is given.
+  """
+  made, variables = net.init_with_output(rng, x, **switches)
+  y, _ = models.parts(net, made)
+  if target is not None and y.shape != target.shape:
+    raise BadInput(
+      f'the net {type(net).__name__} makes {list(y.shape[1:])} of images {list(x.shape[1:])}, and the target is '
+      f'{list(target.shape[1:])}'
+    )
+  return variables
+
+
 def init_state(
   variables: dict[str, dict], txs: dict, dtype: jax.typing.DTypeLike, config: ConfigDict, extra: dict | None = None
 ) -> State:
@@ -155,8 +172,8 @@ def init_sides(
   rngs = dict(zip(('ab', 'ba', 'a', 'b'), jax.random.split(rng, 4), strict=True))
   x = {k: batch[k].astype(jnp.float32) for k in ('a', 'b')}
   variables = {
-    'gen': {d: gens[d].init(rngs[d], x[d[0]], dropout=False, running_stats=False) for d in gens},
-    'disc': {k: disc.init(rngs[k], x[k], running_stats=False) for k in x},
+    'gen': {d: init_net(gens[d], rngs[d], x[d[0]], x[d[1]], dropout=False, running_stats=False) for d in gens},
+    'disc': {k: init_net(disc, rngs[k], x[k], running_stats=False) for k in x},
   }
   # {'gen': {'ab': {'params': ...}}} to {'gen': {'params': {'ab': ...}}}
   return {

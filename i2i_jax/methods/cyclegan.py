@@ -18,6 +18,7 @@ from i2i_jax.errors import BadInput, choice
 from i2i_jax.layers import attention
 from i2i_jax.losses import image_pool, objectives, regularisers
 from i2i_jax.losses.diffaugment import augment
+from i2i_jax.losses.reconstruction import l1
 from i2i_jax.methods.base import (
   Method,
   Translator,
@@ -106,13 +107,13 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
       parts = {
         'loss/gan_ab': config.loss.gan_weight * fool('b', fake_b),
         'loss/gan_ba': config.loss.gan_weight * fool('a', fake_a),
-        'loss/cycle_a': config.loss.cycle_a * objectives.l1(cycle_a, a),
-        'loss/cycle_b': config.loss.cycle_b * objectives.l1(cycle_b, b),
+        'loss/cycle_a': config.loss.cycle_a * l1(cycle_a, a),
+        'loss/cycle_b': config.loss.cycle_b * l1(cycle_b, b),
       }
       if identity:
         weight = config.loss.identity
-        parts['loss/identity_a'] = weight * config.loss.cycle_a * objectives.l1(identity_a[0], a)
-        parts['loss/identity_b'] = weight * config.loss.cycle_b * objectives.l1(identity_b[0], b)
+        parts['loss/identity_a'] = weight * config.loss.cycle_a * l1(identity_a[0], a)
+        parts['loss/identity_b'] = weight * config.loss.cycle_b * l1(identity_b[0], b)
       if with_cam:  # of a direction's calls the first is on its source, the second on its target
         parts |= {f'loss/cam_{d}': config.loss.cam * objectives.cam(*cams[d][:2]) for d in cams}
       loss = sum(parts.values())

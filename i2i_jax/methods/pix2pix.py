@@ -16,13 +16,14 @@ from ml_collections import ConfigDict
 from i2i_jax import models, optim
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.layers import attention
-from i2i_jax.losses import multiscale, objectives, regularisers
+from i2i_jax.losses import multiscale, objectives, reconstruction, regularisers
 from i2i_jax.losses.diffaugment import augment
 from i2i_jax.methods.base import (
   Method,
   Translator,
   apply_grads,
   finish_step,
+  init_net,
   init_state,
   output,
   runner,
@@ -42,6 +43,7 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     raise BadInput("config.loss.feature_matching: with config.loss.gan = 'none' no net has features; set it to 0")
   regularisers.check(config)
   multiscale.check(config)
+  reconstruct, name = reconstruction.get(config.loss.reconstruction), config.loss.reconstruction.rpartition('.')[2]
   dtype, run = storage_dtype(config.precision), runner(config)
 
   channels_a, channels_b = config.data.channels_a, config.data.channels_b
@@ -67,9 +69,9 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     """A fresh State; `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C']}, of which only shapes count."""
     gen_rng, disc_rng = jax.random.split(rng)
     a, b = batch['a'].astype(jnp.float32), batch['b'].astype(jnp.float32)
-    variables = {'gen': gen.init(gen_rng, a, dropout=False, running_stats=False)}
+    variables = {'gen': init_net(gen, gen_rng, a, b, dropout=False, running_stats=False)}
     if adversarial:
-      variables['disc'] = disc.init(disc_rng, jnp.concatenate([a, b], axis=-1), running_stats=False)
+      variables['disc'] = init_net(disc, disc_rng, jnp.concatenate([a, b], axis=-1), running_stats=False)
     return init_state(variables, txs, dtype, config)
 
   def disc_step(state, a, b, fake_b, rng):
@@ -103,8 +105,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
 
     def loss_fn(outputs):
       fake_b, images, cams = outputs
-      l1 = objectives.l1(fake_b, b)
-      loss, stats, metrics = config.loss.l1 * l1, {}, {'loss/l1': l1}
+      distance = reconstruct(fake_b, b)
+      loss, stats, metrics = config.loss.reconstruction_weight * distance, {}, {f'loss/{name}': distance}
       if adversarial:
         params, stats = state.params['disc'], state.extra['batch_stats']['disc']
         logits, out, stats = judge(params, stats, a, fake_b, rng)

@@ -11,13 +11,13 @@ are judged by them. Both generators share one Adam, all discriminators another. 
 import functools
 
 import jax
-import optax
 from ml_collections import ConfigDict
 
 from i2i_jax import models, optim
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.losses import objectives, regularisers
 from i2i_jax.losses.diffaugment import augment
+from i2i_jax.losses.reconstruction import l1
 from i2i_jax.methods.base import (
   Method,
   Translator,
@@ -52,12 +52,7 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
   gen, disc = models.build(config.gen, channels['b'], where='gen'), models.build(config.disc, 1, where='disc')
   nets = {f'gen_{d}': (gen, channels[d[0]]) for d in ('ab', 'ba')} | {f'disc_{x}': (disc, channels[x]) for x in 'ab'}
   rate = optim.schedule(config.optim, config.steps, steps_per_epoch)
-  # Coupled L2, as torch.optim.Adam's weight_decay: a part of the gradient.
-  decay = optax.add_decayed_weights(config.optim.weight_decay)
-  txs = {
-    'gen': optax.chain(decay, optim.adam(config.optim, rate)),
-    'disc': optax.chain(decay, optim.discriminators(config, rate)),
-  }
+  txs = {'gen': optim.generators(config, rate), 'disc': optim.discriminators(config, rate)}
 
   def init(rng, batch):
     """A fresh State; `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C]}, of which only shapes count."""
@@ -111,8 +106,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
         key = jax.random.fold_in(rng, target == 'b')
         logits, _, stats[target] = judge(judges[target], stats[target], fake, key)
         parts[f'loss/gan_{direction}'] = config.loss.gan_weight * gan.gen(logits)
-        parts[f'loss/cycle_{source}'] = weights[source] * objectives.l1(cycle, reals[source])
-        parts[f'loss/identity_{target}'] = config.loss.identity * weights[target] * objectives.l1(same, reals[target])
+        parts[f'loss/cycle_{source}'] = weights[source] * l1(cycle, reals[source])
+        parts[f'loss/identity_{target}'] = config.loss.identity * weights[target] * l1(same, reals[target])
         parts[f'loss/cam_{direction}'] = config.loss.cam * objectives.cam(of_source, of_target)
       loss = sum(parts.values())
       return loss, (stats, parts | {'loss/gen': loss})

@@ -10,6 +10,7 @@ tell it how to behave, both explicit in every call:
 """
 
 import functools
+from typing import Any
 
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -38,3 +39,13 @@ def build(config: ConfigDict, channels: int = 1, *, where: str) -> nn.Module:
   if where == 'gen':
     return make(config, channels)
   return of_scales(config.get('scales', 1), functools.partial(make, config))
+
+
+def parts(net: nn.Module, made: Any) -> tuple[Any, dict]:
+  """What a net has returned, as (y, out). Raises BadInput where it is something else."""
+  if isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], dict):
+    return made
+  raise BadInput(
+    f'the net {type(net).__name__} returns {type(made).__name__}; it must return (y, out), out being a dict of '
+    'intermediates, which may be empty'
+  )

@@ -56,7 +56,7 @@ def read_scores(file: Path) -> dict:
 
 
 def shown(scores: dict[str, dict]) -> dict[str, dict]:
-  """How the metrics are shown, and any other score in `scores`: {'psnr': {'head': 'PSNR ↑, dB', 'digits': 2, ...}}."""
+  """How the metrics are shown, and any other score there is: {'psnr': {'head': 'PSNR ↑, dB', ...}}."""
   others = (name for result in scores.values() for of in result['scores'].values() for name in of)
   entries = {name: metrics.entry(name) for name in [*metrics.METRICS, *others]}
   return {name: {**entry._asdict(), 'function': None, 'head': entry.head} for name, entry in entries.items()}

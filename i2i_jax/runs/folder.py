@@ -15,7 +15,7 @@ import jax
 from ml_collections import ConfigDict
 
 from i2i_jax import __version__
-from i2i_jax.config import differences, read_json, to_dict
+from i2i_jax.config import completed, differences, read_json, to_dict
 from i2i_jax.errors import BadInput
 from i2i_jax.runs import layout
 
@@ -34,7 +34,7 @@ def check(workdir: Path, config: ConfigDict) -> None:
     old = json.loads(file.read_text())
   except json.JSONDecodeError:
     raise BadInput(f'{file} is damaged: not JSON; name another --workdir') from None
-  before, now = ({k: v for k, v in c.items() if k not in MAY_CHANGE} for c in (old, to_dict(config)))
+  before, now = ({k: v for k, v in c.items() if k not in MAY_CHANGE} for c in (completed(old), to_dict(config)))
   if changed := differences(before, now):
     raise BadInput(
       f"--workdir: {workdir} holds another config's run ({'; '.join(changed[:4])}); name another folder, or give "

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax.interpreters import partial_eval
 from ml_collections import ConfigDict
 
-from i2i_jax import methods
+from i2i_jax import methods, models
 from i2i_jax.methods import base
 from i2i_jax.runs import checkpoint
 from i2i_jax.runtime import compiling
@@ -80,8 +80,8 @@ def generator(config: ConfigDict, method: base.Method | None = None) -> dict[str
   variables = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, **switches), image)
 
   def forward(variables, image):
-    (y, _), _ = net.apply(variables, image, mutable=['batch_stats'], **switches)
-    return y
+    made, _ = net.apply(variables, image, mutable=['batch_stats'], **switches)
+    return models.parts(net, made)[0]
 
   traced = jax.jit(forward).trace(variables, image)
   return {'gen_parameters': parameter_count(variables['params']), 'gen_flops': flops(traced)}

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from i2i_jax import models
 from i2i_jax.methods.base import Method
 
 
@@ -33,7 +34,8 @@ def describe(method: Method, config: ConfigDict) -> str:
       return y
 
     with nn.intercept_methods(note):
-      (y, _), variables = jax.eval_shape(lambda x: net.init_with_output(jax.random.key(0), x, **switches), x)  # noqa: B023
+      made, variables = jax.eval_shape(lambda x: net.init_with_output(jax.random.key(0), x, **switches), x)  # noqa: B023
+    y, _ = models.parts(net, made)
     lines.append(f'{name}: {type(net).__name__} of {size(x)}')
     left = dict(variables['params'])  # a layer that runs in parts is counted once
     for layer, output in layers:

@@ -394,7 +394,9 @@ def test_cams_classifiers_learn_to_tell_source_from_target(small):
   for i in range(12):
     state, metrics = step(state, batch, jax.random.key(i))
     seen.append({k: float(v) for k, v in metrics.items()})
-  expected = small.loss.cam * seen[0]['loss/cam'] + seen[0]['loss/gan'] + small.loss.l1 * seen[0]['loss/l1']
+  expected = (
+    small.loss.cam * seen[0]['loss/cam'] + seen[0]['loss/gan'] + small.loss.reconstruction_weight * seen[0]['loss/l1']
+  )
   assert seen[0]['loss/gen'] == pytest.approx(expected, rel=1e-5)
   assert seen[-1]['loss/cam'] < 0.8 * seen[0]['loss/cam']
   small.loss.cam = 0.0

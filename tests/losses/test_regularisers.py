@@ -173,7 +173,7 @@ def test_augmentation_reaches_both_nets_real_and_fake(small, monkeypatch):
     return original(x, policy, rng)
 
   monkeypatch.setattr(registry.entry('i2i_jax.methods', small.method), 'augment', noted)
-  small.loss.l1 = 0.0  # the generator hears of the augmentation through the discriminator
+  small.loss.reconstruction_weight = 0.0  # the generator hears of the augmentation through the discriminator
   small.diffaugment = 'color,translation,cutout'
   step, state = stepper(small)
   augmented, _ = step(state)
