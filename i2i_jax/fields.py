@@ -56,6 +56,7 @@ def data() -> dict:
     'channels_b': 3,  # of the target
     'load_size': (286, 286),  # training images are resized to this,
     'crop_size': (256, 256),  # then cropped at random; evaluation resizes straight to this
+    'fit': 'stretch',  # to that size whatever its shape, as the papers; or cover: the shape is kept, the rest cut off
     'flip': True,  # mirror half of the training pairs, left to right
     # earth
     'task': 'relief',  # relief, satellite or map

@@ -2,8 +2,9 @@
 
   i2i translate --workdir=runs/x --input=FOLDER --output=FOLDER
 
-With --size=train, the default, images are resized to what the net was trained at, and outputs have that size.
-With --size=own each keeps its own size: it is padded by reflection to what the net can halve, and cut back.
+An output has the size of its input: the net sees the image at the size that it was trained at (--size=input, the
+default). With --size=train outputs stay at that size. With --size=full the net sees every pixel: the image is padded
+by reflection to what the net can halve, and the padding is cut off; each new size is compiled once.
 A method that learnt both directions, like cyclegan, translates B to A with --direction=ba.
 
 Files that cannot be read are passed over, a line each, and the exit code is then 3. Nothing is overwritten
@@ -48,7 +49,7 @@ def translate(
   output: Path,
   *,
   direction: str = 'ab',
-  size: str = 'train',
+  size: str = 'input',
   step: int | None = None,
   overwrite: bool = False,
 ) -> int:
@@ -56,6 +57,15 @@ def translate(
   targets = plan(source, output, overwrite)
   trained = load(workdir, step)
   checkpoint.check_direction(trained.run, direction)
+  height, width = trained.run.config.data.crop_size
+  print(
+    {
+      'input': f'the net sees images at {width}x{height}, as in training; outputs are brought back to the size of '
+      'their inputs (--size=full: it sees every pixel)',
+      'train': f'outputs have {width}x{height}, the size of training',
+      'full': 'the net sees every pixel; each new size is compiled once',
+    }[size]
+  )
   output.mkdir(parents=True, exist_ok=True)
   skipped = 0
   for index, (file, target) in enumerate(tqdm(targets.items(), unit='image', disable=None)):
@@ -74,7 +84,7 @@ def main() -> int:
   cli.run_options(parser)
   parser.add_argument('--input', type=Path, required=True, help='an image or a folder of images')
   parser.add_argument('--output', type=Path, required=True, help='a folder, made if it is not there')
-  parser.add_argument('--size', default='train', choices=SIZES, help='default: train')
+  parser.add_argument('--size', default='input', choices=SIZES, help='default: input')
   parser.add_argument('--overwrite', action='store_true', help='replace outputs that are there')
   args = cli.parse_run(parser)
   step, _ = chosen.step_of(args.workdir, args.step)

@@ -10,6 +10,7 @@ one picture, `s.groups` has a label of each: an interval then takes groups for i
 
 import functools
 import importlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Protocol
@@ -87,6 +88,7 @@ SOURCES = registry.names(sources.__path__)
 def get(config: ConfigDict, split: str) -> Source:
   """The random access to `split` of the source that config.data names, checked by reading its first pair."""
   choice('split', split, SPLITS)
+  choice('config.data.fit', config.data.fit, ('stretch', 'cover'))
   try:
     source = module_of(config.data.name).source(config.data, split)
   except OSError as error:  # a source of the user's own that reads a file which is not there
@@ -141,15 +143,15 @@ def groups(source: Source) -> list[str]:
 def at_load_size(source: Source, config_data: ConfigDict) -> Callable:
   """A function (index, rng) -> a training pair, its images resized to load_size as {'a': uint8 [H, W, C], 'b': ...}.
 
-  Each is decoded and resized once, and kept, if all fit into CACHE_BYTES; else each time that it is asked for.
+  With config.data.fit = 'cover' they cover it, and keep their shape. Each is decoded and resized once, and kept, if
+  all fit into CACHE_BYTES; else each time that it is asked for.
   """
   count = {k: len(source.items[k] if isinstance(source, Unpaired) else source) for k in 'ab'}
-  pixels = config_data.load_size[0] * config_data.load_size[1]
+  stretch, size = config_data.fit == 'stretch', config_data.load_size
+  resized = functools.partial(images.resize if stretch else images.cover, size=size)
+  pixels = math.prod(size if stretch else resized(source[0]['a']).shape[:2])
   needed = sum(count[k] * pixels * config_data[f'channels_{k}'] for k in 'ab')
   keep = functools.cache if needed <= CACHE_BYTES else lambda read: read
-
-  def resized(image):
-    return images.resize(image, config_data.load_size)
 
   if isinstance(source, Unpaired):
 
@@ -180,13 +182,13 @@ def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
     image = image[top : top + height, left : left + width]
     return images.to_float(image[:, ::-1] if flip else image)
 
-  def draw(rng: np.random.Generator):
-    sizes = zip(config_data.load_size, config_data.crop_size, strict=True)
+  def draw(image, rng: np.random.Generator):
+    sizes = zip(image.shape[:2], config_data.crop_size, strict=True)
     return [int(rng.integers(load - crop + 1)) for load, crop in sizes], config_data.flip and rng.random() < 0.5
 
   def apply(pair, rng: np.random.Generator):
-    first = draw(rng)
-    second = first if paired else draw(rng)
+    first = draw(pair['a'], rng)
+    second = first if paired else draw(pair['b'], rng)
     return {'a': view(pair['a'], *first), 'b': view(pair['b'], *second)}
 
   return apply
@@ -222,7 +224,7 @@ def eval_batches(source: Source, config: ConfigDict, batch_size: int, limit: int
   for start in range(0, len(indices), batch_size):
     pairs = [source[i] for i in indices[start : start + batch_size]]
     batch = {
-      key: np.stack([images.to_float(images.resize(p[key], config.data.crop_size)) for p in pairs])
+      key: np.stack([images.to_float(images.fit(p[key], config.data.crop_size, config.data.fit)) for p in pairs])
       for key in ('a', 'b')
     }
     yield {**batch, 'name': [p['name'] for p in pairs]}

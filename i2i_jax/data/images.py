@@ -108,6 +108,21 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   return planes[0] if image.shape[2] == 3 else np.stack(planes, axis=-1)
 
 
+def cover(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """uint8 [H, W, C] as small as it covers `size`, its shape kept."""
+  scale = max(new / old for new, old in zip(size, image.shape[:2], strict=True))
+  return resize(image, tuple(max(new, round(scale * old)) for new, old in zip(size, image.shape[:2], strict=True)))
+
+
+def fit(image: np.ndarray, size: tuple[int, int], how: str) -> np.ndarray:
+  """uint8 [H, W, C] to [*size, C]: 'stretch' resizes whatever its shape, 'cover' keeps it and takes the middle."""
+  if how == 'stretch':
+    return resize(image, size)
+  image = cover(image, size)
+  top, left = ((have - want) // 2 for have, want in zip(image.shape[:2], size, strict=True))
+  return image[top : top + size[0], left : left + size[1]]
+
+
 def to_float(image: np.ndarray) -> np.ndarray:
   """uint8 in [0, 255] to float32 in [-1, 1]."""
   return image.astype(np.float32) / 127.5 - 1

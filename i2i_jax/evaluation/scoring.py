@@ -111,12 +111,12 @@ def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str)
   folder.mkdir(exist_ok=True)
   for old in folder.glob('*.png'):
     old.unlink()
-  size = trained.run.config.data.crop_size
+  of = trained.run.config.data
   for index in data.spread(len(source), PICTURES):
     pair = source[index]
-    a = images.resize(pair[direction[0]], size)
-    output = trained.translate_one(pair[direction[0]], direction, index=index)
-    for kind, image in (('input', a), ('output', output), ('target', images.resize(pair[direction[1]], size))):
+    a, b = (images.fit(pair[side], of.crop_size, of.fit) for side in direction)
+    output = trained.translate_one(a, direction, 'train', index)
+    for kind, image in (('input', a), ('output', output), ('target', b)):
       if image.shape[-1] in (1, 3):
         images.write_png(folder / f'{pair["name"]}_{kind}.png', image)
 

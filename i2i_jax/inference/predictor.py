@@ -14,7 +14,7 @@ from i2i_jax.runs import checkpoint
 from i2i_jax.runtime import compiling, mesh
 
 BATCH = 16
-SIZES = ('train', 'own')
+SIZES = ('input', 'train', 'full')
 
 
 class Predictor(NamedTuple):
@@ -28,12 +28,14 @@ class Predictor(NamedTuple):
     checkpoint.check_direction(self.run, direction)
     return self.functions[direction](self.run.state, x, first)
 
-  def translate(self, pictures: Sequence, direction: str = 'ab', size: str = 'train') -> list[np.ndarray]:
+  def translate(self, pictures: Sequence, direction: str = 'ab', size: str = 'input') -> list[np.ndarray]:
     """uint8 pictures [H, W, C], each of any size, to uint8 pictures [H', W', C'].
 
     Args:
-      pictures: a list of them, or an array [N, H, W, C]. size: 'train': resized to what the net was trained at, which
-        is the outputs' size; 'own': each keeps its size, padded by reflection to what the net can halve and cut back.
+      pictures: a list of them, or an array [N, H, W, C].
+      size: 'input': the net sees a picture at the size that it was trained at, and the output is brought back to the
+        picture's own; 'train': the output stays at the size of training; 'full': the net sees all of its pixels,
+        padded by reflection to what it can halve, and the padding is cut off.
 
     Raises:
       BadInput: a direction that the run did not learn, another number of channels.
@@ -42,19 +44,24 @@ class Predictor(NamedTuple):
     return [self.translate_one(picture, direction, size, index) for index, picture in enumerate(pictures)]
 
   def translate_one(
-    self, picture: np.ndarray, direction: str = 'ab', size: str = 'train', index: int = 0
+    self, picture: np.ndarray, direction: str = 'ab', size: str = 'input', index: int = 0
   ) -> np.ndarray:
     """One uint8 picture [H, W, C]; `index` draws its dropout."""
     checkpoint.check_direction(self.run, direction)
     channels = self.run.config.data[f'channels_{direction[0]}']
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != channels:
       raise BadInput(f'a picture to translate is uint8 [H, W, {channels}], not {picture.dtype} {picture.shape}')
-    fitted = images.resize(picture, self.run.config.data.crop_size)
-    height, width = fitted.shape[:2]
-    if size == 'own':
-      fitted, (height, width) = padded(picture, self.multiple(direction)), picture.shape[:2]
-    fake = self.predict(images.to_float(fitted)[None], direction, index)[0]
-    return images.to_uint8(fake[:height, :width])
+    of = self.run.config.data
+    if size == 'full':
+      seen = picture
+    elif size == 'input' and of.fit == 'cover':  # all of it, not the middle alone
+      seen = images.cover(picture, of.crop_size)
+    else:
+      seen = images.fit(picture, of.crop_size, of.fit)
+    height, width = seen.shape[:2]
+    fake = self.predict(images.to_float(padded(seen, self.multiple(direction)))[None], direction, index)[0]
+    output = images.to_uint8(fake[:height, :width])
+    return images.resize(output, picture.shape[:2]) if size == 'input' else output
 
   def multiple(self, direction: str) -> int:
     """Heights and widths that the direction's net takes are multiples of it; 1 where it does not say."""

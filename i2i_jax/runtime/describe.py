@@ -8,6 +8,8 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from i2i_jax import models
+from i2i_jax.errors import BadInput
+from i2i_jax.exporting import torch_weights
 from i2i_jax.methods.base import Method
 
 
@@ -16,7 +18,7 @@ def parameter_count(params: dict) -> int:
 
 
 def describe(method: Method, config: ConfigDict) -> str:
-  """A line a layer, in the order in which they run, and a line like 'gen: 54,413,955 parameters' a net."""
+  """A line a layer, in the order in which they run, and lines like 'gen: 54,413,955 parameters' a net."""
   lines = []
   for name, (net, channels) in method.nets.items():
     x = jax.ShapeDtypeStruct((1, *config.data.crop_size, channels), jnp.float32)
@@ -42,8 +44,18 @@ def describe(method: Method, config: ConfigDict) -> str:
       count = parameter_count(left.pop(layer, {}))
       lines.append(f'  {layer:18}{size(output):>16}{count:14,}')
     lines += [f'  {"output":18}{size(leaf):>16}' for leaf in jax.tree.leaves(y)]
-    lines += [f'{name}: {parameter_count(variables["params"]):,} parameters', '']
+    lines += [f'{name}: {parameter_count(variables["params"]):,} parameters', f'{name}: {exported(config, name)}', '']
   return '\n'.join(lines[:-1])
+
+
+def exported(config: ConfigDict, net: str) -> str:
+  """Whether `i2i export_torch` can write a net."""
+  where = net.partition('_')[0]
+  try:
+    torch_weights.check_counterpart(config[where], where)
+  except BadInput as error:
+    return f'not for export_torch: {error}'
+  return 'can be written by export_torch'
 
 
 def size(x: Any) -> str:

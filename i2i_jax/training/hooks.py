@@ -55,10 +55,10 @@ def check_finite(checkpoints: ocp.CheckpointManager) -> Hook:
 
 
 def log(plan: Plan, writer: Writer, batches: Batches) -> Hook:
-  """A line of metrics.jsonl at each config.log_every-th step."""
+  """A line of metrics.jsonl at each config.log_every-th step, and at the run's last."""
 
   def metrics(step, values):
-    if step % plan.config.log_every == 0:
+    if step % plan.config.log_every == 0 or step == plan.config.steps:
       writer.scalars(step, {**values, 'data/wait': batches.waiting()})
 
   return Hook(metrics=metrics)

@@ -64,6 +64,8 @@ def recolour(image: np.ndarray, channels: int) -> np.ndarray:
 def source(config: ConfigDict, split: str) -> Pairs | Unpaired:
   """The images of `split` in the folder `config.path`: pairs, or trainA/ and trainB/ of any counts and sizes.
 
+  Without pairs, valA/ and valB/, or testA/ and testB/, are paired for scores where their names are the same.
+
   Raises:
     BadInput: the folder is missing or empty, partners are missing, a picture's header can't be read.
   """
@@ -81,6 +83,9 @@ def source(config: ConfigDict, split: str) -> Pairs | Unpaired:
     if files := find(root, name):
       if name != split:
         print(f'{root}: there is no {split!r}, so {name!r} serves for it')
+      if split != 'train' and name != 'train' and not config.paired and (pairs := partners(*files)):
+        print(f'{root}: {name}A/ and {name}B/ have the same names, so images are paired by name for scores')
+        return Pairs(pairs, config.channels_a, config.channels_b, config.direction)
       return build(files, config)
   found = sorted(p.name for p in root.iterdir())[:8]
   wanted = STAND_INS[split][0]
@@ -120,6 +125,13 @@ def sets_in(root: Path, name: str) -> tuple[list[Path], list[Path]] | None:
     return None
   sets = tuple(images.list_images(f) for f in folders)
   return sets if all(sets) else None
+
+
+def partners(files_a: list[Path], files_b: list[Path]) -> list[tuple[Path, Path | None]]:
+  """The pairs of two sets, by name without the ending; none unless each image has a partner."""
+  by_stem_a, by_stem_b = ({file.stem: file for file in files} for files in (files_a, files_b))
+  alike = by_stem_a.keys() == by_stem_b.keys() and len(by_stem_a) == len(files_a) and len(by_stem_b) == len(files_b)
+  return [(by_stem_a[stem], by_stem_b[stem]) for stem in sorted(by_stem_a)] if alike else []
 
 
 def sets_of(sets: tuple[list[Path], list[Path]], config: ConfigDict) -> Unpaired:
