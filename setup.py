@@ -54,11 +54,13 @@ setup(
       'safetensors',
       'scikit-image',
       'setuptools>=70.1',
+      'wandb',
     ],
     'torch': ['torch', 'safetensors'],  # published weights: import_torch, export_torch
     'tfds': ['tensorflow'],  # to download TFDS's cycle_gan sets
     'notebooks': ['jupyterlab', 'matplotlib'],
     'experiments': ['matplotlib'],  # plots of sweeps
+    'wandb': ['wandb'],  # config.writers=wandb
     'cuda': ['jax[cuda12]'],
     'tpu': ['jax[tpu]'],
   },

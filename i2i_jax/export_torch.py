@@ -16,9 +16,9 @@ from i2i_jax import cli
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import chosen
 from i2i_jax.exporting import torch_weights
-from i2i_jax.inference.predictor import load
 from i2i_jax.methods import base
 from i2i_jax.runs import checkpoint
+from i2i_jax.runtime import mesh
 
 
 def variables_of(run: checkpoint.Run, net: str, direction: str) -> dict:
@@ -37,7 +37,7 @@ def variables_of(run: checkpoint.Run, net: str, direction: str) -> dict:
 def export(workdir: Path, output: Path, *, net: str = 'gen', direction: str = 'ab', step: int | None = None) -> None:
   """Writes `output`; raises BadInput, and writes nothing, where that cannot be."""
   torch_weights.check_output(output)
-  run = load(workdir, step).run
+  run = checkpoint.load(workdir, mesh.make('data=1'), step)
   torch_weights.check_counterpart(run.config[net], net)
   variables = variables_of(run, net, direction)
   torch_weights.write(output, torch_weights.to_torch(torch_weights.layers(run.config[net]), variables))

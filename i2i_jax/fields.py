@@ -38,6 +38,7 @@ def defaults() -> ConfigDict:
       'loss': loss(),
       'optim': optim(),
       'test': test(),
+      'writers': 'tensorboard',  # where scalars and pictures go besides files: tensorboard,wandb or one or none
       'log_every': 50,  # steps between lines of metrics.jsonl
       'eval_every': 1000,  # between scores and pictures of the validation split
       'checkpoint_every': 1000,

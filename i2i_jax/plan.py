@@ -11,7 +11,7 @@ from i2i_jax.errors import BadInput
 from i2i_jax.methods.base import Method, State
 from i2i_jax.runs import checkpoint, folder
 from i2i_jax.runtime import mesh, precision
-from i2i_jax.training import grow, profiling
+from i2i_jax.training import grow, profiling, writers
 
 
 class Plan(NamedTuple):
@@ -45,6 +45,7 @@ def make_plan(
       refused: its plan ends where it starts, or before.
   """
   check_counts(config)
+  writers.chosen(config.writers)
   precision.check(config.precision)
   shardings = mesh.make(mesh_spec)
   check_batch(config, shardings)

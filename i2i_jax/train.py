@@ -27,11 +27,11 @@ from i2i_jax.methods import base
 from i2i_jax.pages import report
 from i2i_jax.plan import make_plan
 from i2i_jax.runs import checkpoint, folder
-from i2i_jax.runs.log import Writer
 from i2i_jax.runtime import compiling, cost, memory, mesh, precision
 from i2i_jax.runtime.describe import describe, parameter_count
-from i2i_jax.training import begin, grow, hooks, profiling
+from i2i_jax.training import begin, grow, hooks, profiling, writers
 from i2i_jax.training.batches import Batches
+from i2i_jax.training.progress import Progress
 from i2i_jax.training.samples import sample_columns
 
 
@@ -82,10 +82,11 @@ def train(
       parameters={name: parameter_count(params) for name, params in plan.shapes.params.items()},
       cost=costs,
     )
-    writer = Writer(workdir, step=plan.start, steps=config.steps, batch_size=config.batch_size)
-    batches = Batches(iterator)
-    check, log = hooks.check_finite(checkpoints), hooks.log(plan, writer, batches)
-    validate, save = hooks.validate(plan, writer), hooks.save(plan, checkpoints, iterator, key)
+    progress, batches = Progress(step=plan.start, steps=config.steps, batch_size=config.batch_size), Batches(iterator)
+    chosen = (writers.files, *writers.chosen(config.writers))
+    written = [progress.writer, *(make(workdir, config, plan.start) for make in chosen)]
+    check, log = hooks.check_finite(checkpoints), hooks.log(plan, written, batches)
+    validate, save = hooks.validate(plan, written), hooks.save(plan, checkpoints, iterator, key)
     every = (check, log, validate, save)  # what is not finite is not logged; a checkpoint that is saved was scored
     if plan.start == 0:
       validate.act(0, state)
@@ -93,7 +94,9 @@ def train(
     # ------------------------------------------------------------------------------------------------ loop
     late = None  # step and metrics of the step before, fetched while the device computes
     began = time.monotonic()
-    with contextlib.closing(writer), profiling.Trace(workdir, plan.start if profile else None) as trace:
+    with contextlib.ExitStack() as closing, profiling.Trace(workdir, plan.start if profile else None) as trace:
+      for writer in written:
+        closing.callback(writer.close)
       for step in range(plan.start + 1, plan.end + 1):
         trace.before(step)
         local = next(batches)
@@ -104,7 +107,7 @@ def train(
         if late:
           hooks.tell(every, *late)
         late = step, metrics
-        writer.progress()
+        progress.update()
 
         last = step == plan.end or bool(stop.signal)
         if due := [hook for hook in every if hook.due(step, last)]:
@@ -115,13 +118,13 @@ def train(
         if last:
           break
       checkpoint.wait(checkpoints)
-    folder.note_time(workdir, time.monotonic() - began, writer.step_seconds())
+    folder.note_time(workdir, time.monotonic() - began, progress.step_seconds())
 
   # ------------------------------------------------------------------------------------------------- finish
   if stop.signal:
     print(f'stopped at step {step} of {config.steps}, saved; the same command resumes there')
     return 128 + stop.signal
-  took = f'{1000 * writer.step_seconds():.0f} ms a step'
+  took = f'{1000 * progress.step_seconds():.0f} ms a step'
   print(f'{workdir}: step {step} of {config.steps}, {took}; page: {report.write(workdir)}')
   return 0
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from i2i_jax.data import images
 from i2i_jax.errors import BadInput, choice
-from i2i_jax.methods.base import State, Translator
+from i2i_jax.methods.base import State, Translator, generators
 from i2i_jax.runs import checkpoint
 from i2i_jax.runtime import compiling, mesh
 
@@ -70,7 +70,7 @@ class Predictor(NamedTuple):
 
 
 def load(workdir: Path | str, step: int | None = None, *, mesh_spec: str = 'data=1', batch: int = 1) -> Predictor:
-  """A run's newest checkpoint, or that of `step`, ready to translate.
+  """A run's newest checkpoint, or that of `step`, ready to translate: its generators alone are read.
 
   Args:
     mesh_spec: the devices, like 'data=4'; empty for all. batch: images that are translated at a time; fewer are
@@ -80,7 +80,7 @@ def load(workdir: Path | str, step: int | None = None, *, mesh_spec: str = 'data
     BadInput: no such folder, no checkpoint in it, not this one.
   """
   shardings = mesh.make(mesh_spec)
-  run = checkpoint.load(Path(workdir), shardings, step)
+  run = checkpoint.load(Path(workdir), shardings, step, part=generators)
   translators = run.method.translators
   return Predictor(run, {d: predictor(t, shardings, run.config.seed, batch) for d, t in translators.items()})
 

@@ -211,6 +211,19 @@ def with_stats(state: State, net: str, stats: dict) -> State:
   return with_extra(state, batch_stats={**state.extra['batch_stats'], net: stats})
 
 
+def weights(state: State) -> State:
+  """A State without its optimizers: all nets, for another run to begin with or to be exported."""
+  return state.replace(opt={})
+
+
+def generators(state: State) -> State:
+  """A State with what translates alone."""
+  stats = {'gen': state.extra['batch_stats']['gen']}
+  if 'ema' in state.extra:
+    return state.replace(params={}, opt={}, extra={'batch_stats': stats, 'ema': state.extra['ema']})
+  return state.replace(params={'gen': state.params['gen']}, opt={}, extra={'batch_stats': stats})
+
+
 def translating(state: State, config: ConfigDict) -> dict:
   """The generator's weights that translate: their average, where config.ema keeps one."""
   return state.extra['ema'] if config.ema else state.params['gen']

@@ -6,7 +6,7 @@ and `meta`, JSON with the config, the position in the data, the run's random key
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,9 +116,16 @@ def restore_meta(checkpoints: ocp.CheckpointManager, step: int) -> dict:
 
 
 def restore_state(checkpoints: ocp.CheckpointManager, step: int, target: Any) -> Any:
-  """The State of a step, in the shapes, types and shardings of `target` (a tree of ShapeDtypeStruct)."""
+  """The State of a step, in the shapes, types and shardings of `target` (a tree of ShapeDtypeStruct).
+
+  What is ocp.PLACEHOLDER there is not read, and stays one.
+  """
+  if any(leaf is ocp.PLACEHOLDER for leaf in jax.tree.leaves(target)):
+    args = ocp.args.PyTreeRestore(target, restore_args=ocp.checkpoint_utils.construct_restore_args(target))
+  else:
+    args = ocp.args.StandardRestore(target)
   try:
-    return checkpoints.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target))).state
+    return checkpoints.restore(step, args=ocp.args.Composite(state=args)).state
   except (OSError, ValueError, KeyError) as error:
     reason = str(error).strip().splitlines()[0]
     raise BadInput(f'{checkpoints.directory}/{step}: the checkpoint cannot be restored: {reason}') from None
@@ -138,16 +145,18 @@ class Run(NamedTuple):
   step: int
 
 
-def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> Run:
-  """Reads a run's newest checkpoint, or that of `step`."""
+def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None, *, part: Callable = base.weights) -> Run:
+  """Reads a run's newest checkpoint, or that of `step`; of its State only what `part(state)` keeps."""
   step = pick(workdir, step)
   with manager(workdir) as checkpoints:
     meta = restore_meta(checkpoints, step)
     config = from_dict(meta['config'])
     precision.check(config.precision)
     method = methods.get(config)
-    shapes = jax.eval_shape(method.init, jax.random.key(0), example_batch(config))
-    state = restore_state(checkpoints, step, placed(shapes, shardings.replicated))
+    shapes = placed(jax.eval_shape(method.init, jax.random.key(0), example_batch(config)), shardings.replicated)
+    read = {path for path, _ in jax.tree.leaves_with_path(part(shapes))}
+    target = jax.tree.map_with_path(lambda path, x: x if path in read else ocp.PLACEHOLDER, shapes)
+    state = part(restore_state(checkpoints, step, target))
   return Run(config, method, state, step)
 
 

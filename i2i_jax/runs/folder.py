@@ -20,7 +20,7 @@ from i2i_jax.errors import BadInput
 from i2i_jax.runs import layout
 
 # What a resumed run may be given anew: how long it runs, and how often it writes.
-MAY_CHANGE = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'keep', 'keep_every', 'samples')
+MAY_CHANGE = ('steps', 'writers', 'log_every', 'eval_every', 'checkpoint_every', 'keep', 'keep_every', 'samples')
 
 
 def check(workdir: Path, config: ConfigDict) -> None:

@@ -1,7 +1,7 @@
 """What happens between the updates: one hook for each purpose, in the order in which `train` names them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import grain
@@ -19,9 +19,9 @@ from i2i_jax.inference import attention
 from i2i_jax.inference.predictor import BATCH, predictor
 from i2i_jax.plan import Plan
 from i2i_jax.runs import checkpoint, folder, layout
-from i2i_jax.runs.log import Writer
 from i2i_jax.training.batches import Batches
 from i2i_jax.training.samples import sample_columns
+from i2i_jax.training.writers import Writer
 
 
 class Hook(NamedTuple):
@@ -54,17 +54,19 @@ def check_finite(checkpoints: ocp.CheckpointManager) -> Hook:
   return Hook(metrics=metrics)
 
 
-def log(plan: Plan, writer: Writer, batches: Batches) -> Hook:
-  """A line of metrics.jsonl at each config.log_every-th step, and at the run's last."""
+def log(plan: Plan, writers: Sequence[Writer], batches: Batches) -> Hook:
+  """The losses, at each config.log_every-th step and at the run's last."""
 
   def metrics(step, values):
     if step % plan.config.log_every == 0 or step == plan.config.steps:
-      writer.scalars(step, {**values, 'data/wait': batches.waiting()})
+      values = {**values, 'data/wait': batches.waiting()}
+      for writer in writers:
+        writer.scalars(step, values)
 
   return Hook(metrics=metrics)
 
 
-def validate(plan: Plan, writer: Writer) -> Hook:
+def validate(plan: Plan, writers: Sequence[Writer]) -> Hook:
   """Scores and pictures of the validation split."""
   config, method = plan.config, plan.method
   predict = {d: predictor(translator, plan.shardings, config.seed) for d, translator in method.translators.items()}
@@ -74,18 +76,22 @@ def validate(plan: Plan, writer: Writer) -> Hook:
     for direction in method.translators if plan.val_data.paired else ():
       batches = scoring.turned(data.eval_batches(plan.val_data, config, BATCH), direction)
       scores = scoring.score({'val': functools.partial(predict[direction], state)}, batches)['val']
-      suffix = layout.suffix(direction)
-      writer.scalars(step, {f'val/{name}{suffix}': value for name, value in scores.means().items()})
+      values = {f'val/{name}{layout.suffix(direction)}': value for name, value in scores.means().items()}
+      for writer in writers:
+        writer.scalars(step, values)
     if config.samples:
       draw(step, state)
 
   def draw(step, state):
     batch = next(data.eval_batches(plan.val_data, config, config.samples, limit=config.samples))
     columns = sample_columns({d: functools.partial(p, state) for d, p in predict.items()}, batch)
-    writer.grid(step, [[images.to_uint8(x) for x in row] for row in zip(*columns.values(), strict=True)])
+    rows = [[images.to_uint8(x) for x in row] for row in zip(*columns.values(), strict=True)]
+    for writer in writers:
+      writer.picture(step, layout.SAMPLES, images.grid(rows))
     if view:
-      pictures, names = attention.rows(view, state, batch['a'])
-      writer.grid(step, pictures, layout.ATTENTION)
+      rows, names = attention.rows(view, state, batch['a'])
+      for writer in writers:
+        writer.picture(step, layout.ATTENTION, images.grid(rows))
       folder.note(plan.workdir, attention=names)
 
   return Hook(due=lambda step, last: step % config.eval_every == 0 or step == config.steps, act=act)

@@ -14,9 +14,10 @@ import pytest
 
 from i2i_jax import cli, data, train
 from i2i_jax.errors import BadInput
-from i2i_jax.runs.log import Writer, read_log
+from i2i_jax.runs.log import read_log
 from i2i_jax.runtime import memory
 from i2i_jax.training import batches
+from i2i_jax.training.progress import Progress
 
 
 @pytest.fixture
@@ -27,8 +28,8 @@ def compilations(monkeypatch):
   def listen(event, seconds, **_):
     count[0] += event == '/jax/core/compile/backend_compile_duration'
 
-  progress = Writer.progress
-  monkeypatch.setattr(Writer, 'progress', lambda self: by_step.append(count[0]) or progress(self))
+  progress = Progress.update
+  monkeypatch.setattr(Progress, 'update', lambda self: by_step.append(count[0]) or progress(self))
   jax.monitoring.register_event_duration_secs_listener(listen)
   yield by_step
   jax.monitoring.unregister_event_duration_listener(listen)
@@ -96,14 +97,14 @@ def test_the_time_spent_waiting_for_data_is_logged(tiny, tmp_path, monkeypatch):
     def __getattr__(self, name):
       return getattr(self.inner, name)
 
-  progress = Writer.progress
+  progress = Progress.update
 
   def work(self):
     now[0] += 3.0
     progress(self)
 
   monkeypatch.setattr(data, 'train_iterator', Slow)
-  monkeypatch.setattr(Writer, 'progress', work)
+  monkeypatch.setattr(Progress, 'update', work)
   with tiny.unlocked():
     tiny.update({'steps': 8, 'log_every': 4, 'eval_every': 8, 'checkpoint_every': 8, 'samples': 0})
   train.train(tiny, tmp_path / 'run', mesh_spec='data=1')

@@ -1,0 +1,53 @@
+"""The progress bar of a run, and the time that its steps take."""
+
+import io
+import sys
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from i2i_jax.training.writers import Writer
+
+SECONDS_A_LINE = 5
+
+
+class Progress:
+  """On a terminal a live bar; in a log file the same text as a line every few seconds."""
+
+  def __init__(self, *, step: int, steps: int, batch_size: int) -> None:
+    self.batch_size = batch_size
+    self.terminal = sys.stderr.isatty()
+    self.printed = 0.0
+    self.ticks: list[float] = []  # when each step of this session was done
+    self.bar = tqdm(
+      total=steps,
+      initial=step,
+      unit='step',
+      file=sys.stderr if self.terminal else io.StringIO(),
+      bar_format='{percentage:3.0f}% |{bar:20}| step {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left{postfix}',
+    )
+
+  def update(self) -> None:
+    """A step is done."""
+    self.bar.update()
+    self.ticks.append(time.monotonic())
+
+  def step_seconds(self) -> float:
+    """The median time of a step of this session: pauses to validate, save or compile leave it as it is."""
+    return float(np.median(np.diff(self.ticks))) if len(self.ticks) > 1 else 0.0
+
+  def show(self, step: int, values: dict[str, float]) -> None:
+    """Losses and scores, behind the bar."""
+    rate = (self.bar.format_dict['rate'] or 0) * self.batch_size
+    shown = {k.removeprefix('loss/'): f'{v:.3f}' for k, v in values.items() if k.startswith(('loss/', 'val/'))}
+    if 'data/wait' in values:
+      shown['waiting for data'] = f'{values["data/wait"]:.1%}'
+    self.bar.set_postfix({'img/s': f'{rate:.0f}', **shown}, refresh=self.terminal)
+    if not self.terminal and time.monotonic() - self.printed > SECONDS_A_LINE:
+      print(self.bar, file=sys.stderr, flush=True)
+      self.printed = time.monotonic()
+
+  @property
+  def writer(self) -> Writer:
+    return Writer(scalars=self.show, close=self.bar.close)
