@@ -23,6 +23,7 @@ from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import chosen
 from i2i_jax.inference.predictor import SIZES, load
 from i2i_jax.runs import checkpoint
+from i2i_jax.runtime import memory
 
 
 def plan(source: Path, output: Path, overwrite: bool) -> dict[Path, Path]:
@@ -55,7 +56,7 @@ def translate(
 ) -> int:
   """Returns the number of files that were passed over."""
   targets = plan(source, output, overwrite)
-  trained = load(workdir, step)
+  trained = load(workdir, step, ahead='' if size == 'full' else direction)
   checkpoint.check_direction(trained.run, direction)
   height, width = trained.run.config.data.crop_size
   print(
@@ -87,6 +88,7 @@ def main() -> int:
   parser.add_argument('--size', default='input', choices=SIZES, help='default: input')
   parser.add_argument('--overwrite', action='store_true', help='replace outputs that are there')
   args = cli.parse_run(parser)
+  memory.keep_small()
   step, _ = chosen.step_of(args.workdir, args.step)
   skipped = translate(
     args.workdir,

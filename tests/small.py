@@ -5,7 +5,8 @@ import numpy as np
 
 from i2i_jax import fields, methods
 from i2i_jax.data import images
-from i2i_jax.runtime import compiling
+from i2i_jax.runs import checkpoint
+from i2i_jax.runtime import compiling, mesh
 
 
 def small(method: str, **changes):
@@ -42,3 +43,10 @@ def trained(config, steps: int):
     state, metrics = step(state, batch, jax.random.fold_in(jax.random.key(1), i))
     found.append(jax.device_get(metrics))
   return state, found
+
+
+def whole_state(folder):
+  """The State of a run's newest checkpoint, with its optimizers."""
+  run, shapes = checkpoint.outline(folder, mesh.make('data=1'))
+  with checkpoint.manager(folder) as checkpoints:
+    return checkpoint.restore_state(checkpoints, run.step, shapes)

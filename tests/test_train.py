@@ -20,6 +20,7 @@ from i2i_jax.runs import folder as workdir
 from i2i_jax.runs.log import read_log
 from i2i_jax.runtime import mesh
 from tests import fake
+from tests.small import whole_state
 
 
 def losses(folder):
@@ -29,7 +30,7 @@ def losses(folder):
 
 
 def state_of(folder):
-  return jax.tree.map(np.asarray, checkpoint.load(folder, mesh.make('data=1'), part=lambda state: state).state)
+  return jax.tree.map(np.asarray, whole_state(folder))
 
 
 def assert_same(a, b):

@@ -27,6 +27,7 @@ FORMATS = {
   '.webp': 'WEBP',
 }
 MAX_PIXELS = 1 << 28
+GAP = 2  # px between the images of a grid
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -147,7 +148,15 @@ def write_png(path: Path, image: np.ndarray) -> None:
   os.replace(file.name, path)
 
 
-def grid(rows: list[list[np.ndarray]], gap: int = 2) -> np.ndarray:
+def columns(picture: np.ndarray, count: int, gap: int = GAP) -> list[np.ndarray]:
+  """The columns of a picture that `grid` laid out; the picture itself where it has not so many."""
+  width, rest = divmod(picture.shape[1] + gap, count)
+  if rest:
+    return [picture]
+  return [picture[:, i * width : (i + 1) * width - gap] for i in range(count)]
+
+
+def grid(rows: list[list[np.ndarray]], gap: int = GAP) -> np.ndarray:
   """Lays out uint8 images of equal height and width in rows, gray ones as RGB, on white."""
 
   def line(parts, axis):

@@ -70,6 +70,12 @@ def entry(name: str) -> Metric:
   return METRICS.get(name, Metric(None, name.upper(), 3))
 
 
+def ordered(names: Iterable[str]) -> list[str]:
+  """Scores in the order of METRICS, others after them."""
+  order = list(METRICS)
+  return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
+
+
 def lacking(scores: Iterable[str]) -> list[str]:
   """The metrics that are not among `scores`: they were added since."""
   return sorted({name for name, metric in METRICS.items() if metric.function} - set(scores))

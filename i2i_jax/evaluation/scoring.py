@@ -72,7 +72,7 @@ def evaluate(
       write_json(out, old)
     return old
 
-  trained = load(workdir, step, mesh_spec='', batch=BATCH)
+  trained = load(workdir, step, mesh_spec='', batch=BATCH, ahead=direction)
   run = trained.run
   checkpoint.check_direction(run, direction)
   source = data.get(run.config, split)
@@ -123,14 +123,15 @@ def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str)
 
 def table(result: dict) -> str:
   """The scores as text, best by the first metric at the top."""
-  first, *_ = names = list(next(iter(result['scores'].values())))
+  first, *_ = names = metrics.ordered(next(iter(result['scores'].values())))
   sign = 1 if metrics.entry(first).lower_is_better else -1
-  heads = [metrics.entry(name).head for name in names]
+  entries = [metrics.entry(name) for name in names]
+  widths = [max(len(entry.head), 7) + 3 for entry in entries]
   lines = [
     f'{result["split"]} split, {" to ".join(result["direction"])}, {result["images"]} images, step {result["step"]}',
-    f'{"":12}' + ''.join(f'{head:>{len(head) + 3}}' for head in heads),
+    f'{"":12}' + ''.join(f'{entry.head:>{width}}' for entry, width in zip(entries, widths, strict=True)),
   ]
   for who, s in sorted(result['scores'].items(), key=lambda item: sign * item[1][first]):
-    cells = (f'{metrics.entry(name).text(s[name]):>{len(head) + 3}}' for name, head in zip(names, heads, strict=True))
-    lines.append(f'{who:12}' + ''.join(cells))
+    cells = [entry.text(s[name]) for entry, name in zip(entries, names, strict=True)]
+    lines.append(f'{who:12}' + ''.join(f'{cell:>{width}}' for cell, width in zip(cells, widths, strict=True)))
   return '\n'.join(lines)

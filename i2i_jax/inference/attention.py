@@ -61,7 +61,7 @@ def rows(view: Callable, state: State, x: np.ndarray) -> tuple[list[list[np.ndar
 
 def draw(workdir: Path, split: str = 'test', direction: str = 'ab', count: int = 6, step: int | None = None) -> Path:
   """Writes the picture and returns its path. Raises BadInput for a run without attention in its generator."""
-  run = load(workdir, step).run
+  run = load(workdir, step, ahead='').run
   checkpoint.check_direction(run, direction)
   view = viewer(run.method, run.config, direction)
   if not view:

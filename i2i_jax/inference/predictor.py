@@ -11,17 +11,47 @@ from i2i_jax.data import images
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.methods.base import State, Translator, generators
 from i2i_jax.runs import checkpoint
-from i2i_jax.runtime import compiling, mesh
+from i2i_jax.runtime import compiling, memory, mesh
 
 BATCH = 16
 SIZES = ('input', 'train', 'full')
+
+
+class Program:
+  """A Translator as a function (state, x: float32 [N, H, W, C], first) -> [N, H, W, C'] on the host.
+
+  Batches are padded to one size, so that nothing compiles twice; `first` is the place of the first image in its
+  split, which its dropout is drawn from.
+  """
+
+  def __init__(self, translator: Translator, shardings: mesh.Shardings, seed: int, batch: int = BATCH) -> None:
+    put, everywhere = shardings.data, shardings.replicated
+    self.run = compiling.jit(translator.run, in_shardings=(everywhere, put, everywhere), out_shardings=everywhere)
+    self.seed, self.size = seed, -(-batch // shardings.devices) * shardings.devices
+    self.programs: dict[tuple[int, ...], Callable] = {}
+
+  def compiled(self, state: State, shape: tuple[int, ...]) -> Callable:
+    """The program for images of `shape` [H, W, C]; of `state` only the shapes count."""
+    if shape not in self.programs:
+      x = jax.ShapeDtypeStruct((self.size, *shape), np.float32)
+      self.programs[shape] = self.run.lower(state, x, jax.random.key(self.seed)).compile()
+    return self.programs[shape]
+
+  def __call__(self, state: State, x: np.ndarray, first: int = 0) -> np.ndarray:
+    run, outputs = self.compiled(state, x.shape[1:]), []
+    for start in range(0, len(x), self.size):
+      part = x[start : start + self.size]
+      padding = np.zeros((self.size - len(part), *part.shape[1:]), part.dtype)
+      rng = jax.random.fold_in(jax.random.key(self.seed), first + start)
+      outputs.append(np.asarray(run(state, np.concatenate([part, padding]), rng))[: len(part)])
+    return np.concatenate(outputs)
 
 
 class Predictor(NamedTuple):
   """A run's weights, ready to translate; `load` makes one."""
 
   run: checkpoint.Run
-  functions: dict[str, Callable]  # of each direction: see `predictor`
+  functions: dict[str, Program]  # of each direction
 
   def predict(self, x: np.ndarray, direction: str = 'ab', first: int = 0) -> np.ndarray:
     """float32 [N, H, W, C] in [-1, 1] to [N, H, W, C']. `first`: the first image's place, which draws its dropout."""
@@ -69,42 +99,34 @@ class Predictor(NamedTuple):
     return getattr(method.nets[method.translators[direction].net][0], 'multiple', 1)
 
 
-def load(workdir: Path | str, step: int | None = None, *, mesh_spec: str = 'data=1', batch: int = 1) -> Predictor:
-  """A run's newest checkpoint, or that of `step`, ready to translate: its generators alone are read.
+def load(
+  workdir: Path | str,
+  step: int | None = None,
+  *,
+  mesh_spec: str = 'data=1',
+  batch: int = 1,
+  ahead: str = 'ab',
+) -> Predictor:
+  """A run's newest checkpoint, or that of `step`, ready to translate: of its weights the generators' alone are read.
 
   Args:
     mesh_spec: the devices, like 'data=4'; empty for all. batch: images that are translated at a time; fewer are
-      padded to as many, and cost as much.
+      padded to as many, and cost as much. ahead: the direction that is compiled at once, for the size of training:
+      what compiling needs and the weights are then not in memory together. Empty: none.
 
   Raises:
     BadInput: no such folder, no checkpoint in it, not this one.
   """
   shardings = mesh.make(mesh_spec)
-  run = checkpoint.load(Path(workdir), shardings, step, part=generators)
-  translators = run.method.translators
-  return Predictor(run, {d: predictor(t, shardings, run.config.seed, batch) for d, t in translators.items()})
-
-
-def predictor(translator: Translator, shardings: mesh.Shardings, seed: int, batch: int = BATCH) -> Callable:
-  """Makes a Translator a function (state, x: float32 [N, H, W, C], first) -> [N, H, W, C'] on the host.
-
-  Batches are padded to one size, so that nothing compiles twice; `first` is the place of the first image in its
-  split, which its dropout is drawn from.
-  """
-  put, everywhere = shardings.data, shardings.replicated
-  run = compiling.jit(translator.run, in_shardings=(everywhere, put, everywhere), out_shardings=everywhere)
-  size = -(-batch // shardings.devices) * shardings.devices
-
-  def predict(state: State, x: np.ndarray, first: int = 0) -> np.ndarray:
-    outputs = []
-    for start in range(0, len(x), size):
-      part = x[start : start + size]
-      padding = np.zeros((size - len(part), *part.shape[1:]), part.dtype)
-      rng = jax.random.fold_in(jax.random.key(seed), first + start)
-      outputs.append(np.asarray(run(state, np.concatenate([part, padding]), rng))[: len(part)])
-    return np.concatenate(outputs)
-
-  return predict
+  run, shapes = checkpoint.outline(Path(workdir), shardings, step)
+  part, of = generators(shapes), run.config.data
+  functions = {d: Program(t, shardings, run.config.seed, batch) for d, t in run.method.translators.items()}
+  if ahead in functions:
+    functions[ahead].compiled(part, (*of.crop_size, of[f'channels_{ahead[0]}']))
+    memory.give_back()
+  with checkpoint.manager(Path(workdir)) as checkpoints:
+    state = checkpoint.read(checkpoints, run.step, shapes, part)
+  return Predictor(run._replace(state=state), functions)
 
 
 def padded(image: np.ndarray, multiple: int) -> np.ndarray:

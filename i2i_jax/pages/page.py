@@ -1,8 +1,12 @@
 """Pages that open anywhere, offline: a template with its values, the pages' style and script in one HTML file."""
 
 import base64
+import io
 import json
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from i2i_jax.runs.folder import write_text
 
@@ -18,5 +22,17 @@ def fill(page: Path, values: dict) -> None:
   write_text(page, page_text)
 
 
-def data_url(file: Path) -> str:
-  return 'data:image/png;base64,' + base64.b64encode(file.read_bytes()).decode()
+def data_url(file: Path, quality: int | None = None) -> str:
+  """A picture's file inside of the page, see `image_url`; a PNG stays as it is where that is smaller."""
+  with Image.open(file) as image:
+    made = image_url(np.asarray(image), quality)
+  whole = 'data:image/png;base64,' + base64.b64encode(file.read_bytes()).decode()
+  return min(made, whole, key=len)
+
+
+def image_url(image: np.ndarray, quality: int | None = None) -> str:
+  """A uint8 image inside of the page, as WebP. `quality` is WebP's, up to 100; None: no pixel is changed."""
+  out = io.BytesIO()
+  image = image[..., 0] if image.shape[2:] == (1,) else image
+  Image.fromarray(image).save(out, 'WEBP', quality=quality or 80, lossless=quality is None)
+  return 'data:image/webp;base64,' + base64.b64encode(out.getvalue()).decode()

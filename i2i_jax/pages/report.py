@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from i2i_jax.config import read_json
-from i2i_jax.data import spread
+from i2i_jax.data import images, spread
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import metrics
-from i2i_jax.pages.page import data_url, fill
+from i2i_jax.pages.page import data_url, fill, image_url
 from i2i_jax.runs import layout
 from i2i_jax.runs.folder import read_notes
 from i2i_jax.runs.log import read_log
 
 MAX_GRIDS = 16
+QUALITY = 90  # of pictures, by WebP's measure
 MAX_POINTS = 2000  # of a curve
 
 
@@ -36,8 +37,8 @@ def write(workdir: Path) -> Path:
     'metrics': shown(scores),
     'curves': curves(log),
     'pictures': {split: s for split in scores if (s := pictures(workdir / f'eval_{split}'))},
-    'grids': grids(workdir / layout.SAMPLES),
-    'attention': grids(workdir / layout.ATTENTION),
+    'grids': grids(workdir / layout.SAMPLES, len(notes.get('columns', ())) or 3),
+    'attention': grids(workdir / layout.ATTENTION, len(notes.get('attention', ())) or 1),
   }
   page = workdir / layout.PAGE
   fill(page, values)
@@ -83,12 +84,30 @@ def pictures(folder: Path) -> list[dict]:
   names = sorted(p.name.removesuffix('_output.png') for p in folder.glob('*_output.png'))
   kinds = ('input', 'output', 'target')
   return [
-    {'name': name, **{k: data_url(p) for k in kinds if (p := folder / f'{name}_{k}.png').exists()}} for name in names
+    {'name': name, **{k: data_url(p, QUALITY) for k in kinds if (p := folder / f'{name}_{k}.png').exists()}}
+    for name in names
   ]
 
 
-def grids(folder: Path) -> list[dict]:
-  """[{'step', 'image'}] of the samples drawn while training, thinned evenly, first and last kept."""
+def grids(folder: Path, columns: int) -> dict:
+  """The samples drawn while training, thinned evenly, first and last kept.
+
+  Returns:
+    {'steps': [...], 'columns': [[index of an image, of each column], ... of each step], 'images': [data URLs]}:
+    inputs and targets, which are the same at each step, are in the page once.
+  """
   files = sorted(folder.glob('step_*.png'))
   kept = [files[i] for i in spread(len(files), MAX_GRIDS)]
-  return [{'step': int(file.stem.removeprefix('step_')), 'image': data_url(file)} for file in kept]
+  found: dict[bytes, int] = {}
+  steps, rows, urls = [], [], []
+  for file in kept:
+    row = []
+    for part in images.columns(images.read(file), columns):
+      key = part.tobytes()
+      if key not in found:
+        found[key] = len(urls)
+        urls.append(image_url(part, QUALITY))
+      row.append(found[key])
+    rows.append(row)
+    steps.append(int(file.stem.removeprefix('step_')))
+  return {'steps': steps, 'columns': rows, 'images': urls}

@@ -5,8 +5,9 @@ and `meta`, JSON with the config, the position in the data, the run's random key
 """
 
 import contextlib
+import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ from i2i_jax.errors import BadInput, RunFault
 from i2i_jax.methods import base
 from i2i_jax.runs import layout
 from i2i_jax.runtime import mesh, precision
+
+READ_BYTES = 40_000_000  # at a time, of weights that are to be used
 
 
 @contextlib.contextmanager
@@ -120,10 +123,9 @@ def restore_state(checkpoints: ocp.CheckpointManager, step: int, target: Any) ->
 
   What is ocp.PLACEHOLDER there is not read, and stays one.
   """
-  if any(leaf is ocp.PLACEHOLDER for leaf in jax.tree.leaves(target)):
-    args = ocp.args.PyTreeRestore(target, restore_args=ocp.checkpoint_utils.construct_restore_args(target))
-  else:
-    args = ocp.args.StandardRestore(target)
+  whole = ocp.PLACEHOLDER not in jax.tree.leaves(target)
+  how = {} if whole else {'restore_args': ocp.checkpoint_utils.construct_restore_args(target)}
+  args = (ocp.args.StandardRestore if whole else ocp.args.PyTreeRestore)(target, **how)
   try:
     return checkpoints.restore(step, args=ocp.args.Composite(state=args)).state
   except (OSError, ValueError, KeyError) as error:
@@ -145,19 +147,41 @@ class Run(NamedTuple):
   step: int
 
 
-def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None, *, part: Callable = base.weights) -> Run:
-  """Reads a run's newest checkpoint, or that of `step`; of its State only what `part(state)` keeps."""
+def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> Run:
+  """Reads the weights of a run's newest checkpoint, or of that of `step`; its optimizers' state is left out."""
+  run, shapes = outline(workdir, shardings, step)
+  with manager(workdir) as checkpoints:
+    return run._replace(state=read(checkpoints, run.step, shapes, base.weights(shapes)))
+
+
+def outline(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> tuple[Run, base.State]:
+  """A run without any weights, and the shapes of its whole State."""
   step = pick(workdir, step)
   with manager(workdir) as checkpoints:
-    meta = restore_meta(checkpoints, step)
-    config = from_dict(meta['config'])
-    precision.check(config.precision)
-    method = methods.get(config)
-    shapes = placed(jax.eval_shape(method.init, jax.random.key(0), example_batch(config)), shardings.replicated)
-    read = {path for path, _ in jax.tree.leaves_with_path(part(shapes))}
-    target = jax.tree.map_with_path(lambda path, x: x if path in read else ocp.PLACEHOLDER, shapes)
-    state = part(restore_state(checkpoints, step, target))
-  return Run(config, method, state, step)
+    config = from_dict(restore_meta(checkpoints, step)['config'])
+  precision.check(config.precision)
+  method = methods.get(config)
+  shapes = jax.eval_shape(method.init, jax.random.key(0), example_batch(config))
+  shapes = placed(shapes, shardings.replicated)
+  return Run(config, method, shapes, step), shapes
+
+
+def read(checkpoints: ocp.CheckpointManager, step: int, shapes: base.State, part: base.State) -> base.State:
+  """`part` of a State, whose shapes are `shapes`, from a checkpoint.
+
+  The large arrays come first and few at a time: what Orbax needs besides them, as much again, is then never on top
+  of all of them.
+  """
+  left = sorted(jax.tree.leaves_with_path(part), key=lambda leaf: -leaf[1].size)
+  found: dict = {}
+  while left:
+    sizes = itertools.accumulate(x.size * x.dtype.itemsize for _, x in left)
+    count = max(1, sum(size <= READ_BYTES for size in sizes))
+    now, left = {path for path, _ in left[:count]}, left[count:]
+    target = jax.tree.map_with_path(lambda path, x, now=now: x if path in now else ocp.PLACEHOLDER, shapes)
+    state = restore_state(checkpoints, step, target)
+    found |= {path: x for path, x in jax.tree.leaves_with_path(state) if path in now}
+  return jax.tree.map_with_path(lambda path, _: found[path], part)
 
 
 def start_from(state: base.State, run: Run, where: str) -> base.State:

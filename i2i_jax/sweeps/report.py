@@ -104,5 +104,5 @@ def pictures(results: list[tuple]) -> dict:
     files = [first / f'{name}_input.png', first / f'{name}_target.png']
     files += [folder / f'{name}_output.png' for folder in folders.values()]
     if all(file.exists() for file in files):
-      rows.append({'name': name, 'images': [data_url(file) for file in files]})
+      rows.append({'name': name, 'images': [data_url(file, 90) for file in files]})
   return {'columns': ['input', 'target', *folders], 'rows': rows}

@@ -16,7 +16,7 @@ from i2i_jax.data import images
 from i2i_jax.errors import RunFault
 from i2i_jax.evaluation import scoring
 from i2i_jax.inference import attention
-from i2i_jax.inference.predictor import BATCH, predictor
+from i2i_jax.inference.predictor import BATCH, Program
 from i2i_jax.plan import Plan
 from i2i_jax.runs import checkpoint, folder, layout
 from i2i_jax.training.batches import Batches
@@ -69,7 +69,7 @@ def log(plan: Plan, writers: Sequence[Writer], batches: Batches) -> Hook:
 def validate(plan: Plan, writers: Sequence[Writer]) -> Hook:
   """Scores and pictures of the validation split."""
   config, method = plan.config, plan.method
-  predict = {d: predictor(translator, plan.shardings, config.seed) for d, translator in method.translators.items()}
+  predict = {d: Program(translator, plan.shardings, config.seed) for d, translator in method.translators.items()}
   view = attention.viewer(method, config)
 
   def act(step, state):

@@ -54,7 +54,7 @@ def test_padding_of_batches_leaves_no_trace(count):
   """Any number of images over any number of devices: each output belongs to its input."""
   a = np.random.default_rng(0).normal(size=(count, 4, 4, 1)).astype(np.float32)
   for spec in ('data=1', 'data=3', 'data=8'):
-    predict = predictor.predictor(base.Translator(lambda state, x, rng: 2 * x + state, 'gen'), mesh.make(spec), 0)
+    predict = predictor.Program(base.Translator(lambda state, x, rng: 2 * x + state, 'gen'), mesh.make(spec), 0)
     np.testing.assert_allclose(predict(np.float32(1), a), 2 * a + 1, rtol=1e-6)
 
 

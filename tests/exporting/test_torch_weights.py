@@ -138,7 +138,7 @@ def test_the_folder_is_a_run_that_translates(weights, tmp_path):
   assert set(run.state.params) == {'gen'}
   assert json.loads((tmp_path / 'run' / 'run.json').read_text())['command'] == 'as typed'
   a = np.random.default_rng(0).uniform(-1, 1, (1, 128, 128, 3)).astype(np.float32)
-  fake_b = predictor.predictor(run.method.translators['ab'], shardings, 0, batch=1)(run.state, a)
+  fake_b = predictor.Program(run.method.translators['ab'], shardings, 0, batch=1)(run.state, a)
   assert fake_b.shape == a.shape
   assert fake_b.std() > 0.01
 

@@ -47,7 +47,7 @@ def test_outputs_are_the_nets(run, folder, tmp_path):
   shardings = mesh.make('data=1')
   loaded = checkpoint.load(run, shardings)
   a = images.to_float(images.resize(images.read(folder / 'c.bmp'), (16, 24)))
-  fake_b = predictor.predictor(loaded.method.translators['ab'], shardings, 0, batch=1)(loaded.state, a[None])[0]
+  fake_b = predictor.Program(loaded.method.translators['ab'], shardings, 0, batch=1)(loaded.state, a[None])[0]
   np.testing.assert_array_equal(images.read(tmp_path / 'out' / 'c.png'), images.to_uint8(fake_b))
 
 

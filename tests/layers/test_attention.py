@@ -17,8 +17,7 @@ from i2i_jax.data import images
 from i2i_jax.errors import BadInput
 from i2i_jax.inference import attention as attention_views
 from i2i_jax.layers import attention
-from i2i_jax.runs import checkpoint
-from i2i_jax.runtime import mesh
+from tests.small import whole_state
 
 # ---------------------------------------------------------------------------------------------- NumPy references
 
@@ -412,10 +411,8 @@ def test_a_run_with_attention_resumes_and_shows_its_maps(small, tmp_path):
   train.train(small, tmp_path / 'straight', mesh_spec='data=1')
   train.train(small, tmp_path / 'twice', mesh_spec='data=1', stop_at=2)
   train.train(small, tmp_path / 'twice', mesh_spec='data=1')
-  straight, twice = (
-    checkpoint.load(tmp_path / name, mesh.make('data=1'), part=lambda state: state) for name in ('straight', 'twice')
-  )
-  jax.tree.map(np.testing.assert_array_equal, straight.state, twice.state)
+  straight, twice = (whole_state(tmp_path / name) for name in ('straight', 'twice'))
+  jax.tree.map(np.testing.assert_array_equal, straight, twice)
   notes = json.loads((tmp_path / 'twice' / 'run.json').read_text())
   assert notes['attention'] == ['input', 'output', 'bottleneck', 'skip0']  # squeeze-and-excitation has no map
   drawn = {p.name for p in (tmp_path / 'twice' / 'attention').iterdir()}

@@ -16,6 +16,7 @@ from i2i_jax.runs.log import read_log
 from i2i_jax.runtime import mesh
 from i2i_jax.training import grow
 from tests.fake import batch_of, flat
+from tests.small import whole_state
 
 
 def images(seed, *shape):
@@ -313,10 +314,7 @@ def test_a_run_that_grows_resumes_exactly_and_compiles_once_a_size(tiny, tmp_pat
   assert sizes[:2] == sorted(sizes[2:]) == [(8, 12), (16, 24)]  # the check before; the cost and the run
   train.train(tiny, tmp_path / 'twice', mesh_spec='data=2', stop_at=2)
   train.train(tiny, tmp_path / 'twice', mesh_spec='data=2')
-  runs = [
-    checkpoint.load(tmp_path / name, mesh.make('data=1'), part=lambda state: state).state
-    for name in ('straight', 'twice')
-  ]
+  runs = [whole_state(tmp_path / name) for name in ('straight', 'twice')]
   jax.tree.map(np.testing.assert_array_equal, *runs)
   assert 'val/psnr' in read_log(tmp_path / 'twice' / 'metrics.jsonl')[-1]
 

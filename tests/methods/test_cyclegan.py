@@ -16,10 +16,9 @@ from i2i_jax.data.sources import earth
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import scoring
 from i2i_jax.losses.reconstruction import l1
-from i2i_jax.runs import checkpoint
 from i2i_jax.runs.log import read_log
-from i2i_jax.runtime import mesh
 from i2i_jax.runtime.describe import parameter_count
+from tests.small import whole_state
 
 
 @pytest.fixture
@@ -196,9 +195,7 @@ def test_a_generator_alone_starts_the_way_from_a_to_b(tiny_cycle, tmp_path):
     cycle.steps = 1
     cycle.optim.lr = 0.0
   train.train(cycle, tmp_path / 'cycle', mesh_spec='data=1', init_from=tmp_path / 'alone')
-  alone, both = (
-    checkpoint.load(tmp_path / n, mesh.make('data=1'), part=lambda state: state).state for n in ('alone', 'cycle')
-  )
+  alone, both = (whole_state(tmp_path / n) for n in ('alone', 'cycle'))
   jax.tree.map(np.testing.assert_array_equal, alone.params['gen'], both.params['gen']['ab'])
   assert not np.allclose(flat(alone.params['gen']), flat(both.params['gen']['ba']))
 
@@ -214,9 +211,7 @@ def test_training_resumes_bit_for_bit_with_its_pool(tiny_cycle, tmp_path):
   train.train(tiny_cycle, tmp_path / 'straight', mesh_spec='data=1')
   train.train(tiny_cycle, tmp_path / 'twice', mesh_spec='data=1', stop_at=4)
   train.train(tiny_cycle, tmp_path / 'twice', mesh_spec='data=1')
-  one, two = (
-    checkpoint.load(tmp_path / n, mesh.make('data=1'), part=lambda state: state).state for n in ('straight', 'twice')
-  )
+  one, two = (whole_state(tmp_path / n) for n in ('straight', 'twice'))
   jax.tree.map(np.testing.assert_array_equal, one, two)
   assert one.extra['pool']['a']['count'] == 3
   assert logged(tmp_path / 'straight') == logged(tmp_path / 'twice')
