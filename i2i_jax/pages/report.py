@@ -14,7 +14,7 @@ from i2i_jax.runs import layout
 from i2i_jax.runs.folder import read_notes
 from i2i_jax.runs.log import read_log
 
-MAX_GRIDS = 16
+MAX_GRIDS = 12
 QUALITY = 90  # of pictures, by WebP's measure
 MAX_POINTS = 2000  # of a curve
 
@@ -26,6 +26,7 @@ def write(workdir: Path) -> Path:
     raise BadInput(f'--workdir: {workdir} holds no run (no config.json)')
   config, notes, log = read_json(config_file), read_notes(workdir), read_log(workdir / layout.LOG)
   scores = {file.stem.removeprefix('eval_'): read_scores(file) for file in sorted(workdir.glob('eval_*.json'))}
+  pool: list[np.ndarray] = []
   values = {
     'title': f'{config["method"]} · {config["data"]["name"]}',
     'task': config['data']['task'] if config['data']['name'] == 'earth' else config['data']['path'],
@@ -37,8 +38,9 @@ def write(workdir: Path) -> Path:
     'metrics': shown(scores),
     'curves': curves(log),
     'pictures': {split: s for split in scores if (s := pictures(workdir / f'eval_{split}'))},
-    'grids': grids(workdir / layout.SAMPLES, len(notes.get('columns', ())) or 3),
-    'attention': grids(workdir / layout.ATTENTION, len(notes.get('attention', ())) or 1),
+    'grids': grids(workdir / layout.SAMPLES, len(notes.get('columns', ())) or 3, pool),
+    'attention': grids(workdir / layout.ATTENTION, len(notes.get('attention', ())) or 1, pool),
+    'images': [image_url(image, QUALITY) for image in pool],
   }
   page = workdir / layout.PAGE
   fill(page, values)
@@ -89,25 +91,21 @@ def pictures(folder: Path) -> list[dict]:
   ]
 
 
-def grids(folder: Path, columns: int) -> dict:
-  """The samples drawn while training, thinned evenly, first and last kept.
+def grids(folder: Path, columns: int, pool: list[np.ndarray]) -> dict:
+  """The samples drawn while training, thinned evenly, first and last kept: {'steps': [...], 'columns': [[...], ...]}.
 
-  Returns:
-    {'steps': [...], 'columns': [[index of an image, of each column], ... of each step], 'images': [data URLs]}:
-    inputs and targets, which are the same at each step, are in the page once.
+  A step's columns are indices into `pool`, which is added to: inputs and targets are the same at each step, and a
+  page holds them once.
   """
   files = sorted(folder.glob('step_*.png'))
   kept = [files[i] for i in spread(len(files), MAX_GRIDS)]
-  found: dict[bytes, int] = {}
-  steps, rows, urls = [], [], []
-  for file in kept:
-    row = []
-    for part in images.columns(images.read(file), columns):
-      key = part.tobytes()
-      if key not in found:
-        found[key] = len(urls)
-        urls.append(image_url(part, QUALITY))
-      row.append(found[key])
-    rows.append(row)
-    steps.append(int(file.stem.removeprefix('step_')))
-  return {'steps': steps, 'columns': rows, 'images': urls}
+
+  def place(image):
+    at = next((i for i, other in enumerate(pool) if np.array_equal(image, other)), len(pool))
+    pool[at:] = pool[at:] or [image]
+    return at
+
+  return {
+    'steps': [int(file.stem.removeprefix('step_')) for file in kept],
+    'columns': [[place(part) for part in images.columns(images.read(file), columns)] for file in kept],
+  }
