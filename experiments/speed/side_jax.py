@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.speed import rows as speed_rows
-from i2i_jax import cli, methods, train
+from i2i_jax import cli, methods
 from i2i_jax.methods import base
 from i2i_jax.runs import checkpoint
 from i2i_jax.runtime import compiling, memory, mesh
@@ -30,14 +30,24 @@ def task(row: speed_rows.Row, variant: str):
   key = jax.device_put(jax.random.key(0), shardings.replicated)
   shapes = checkpoint.placed(jax.eval_shape(method.init, key, batch), shardings.replicated)
   training = row.kind == 'train'
+  if not training:  # as translate.py: the generators' weights alone, after compiling
+    memory.keep_small()
+    shapes = base.generators(shapes)
   began = time.perf_counter()
   if training:
+    from i2i_jax import train  # late: it imports what translating does not need
+
     compiled = train.compiled_step(method, shardings).lower(shapes, batch, key).compile()
   else:
     compiled = compiling.jit(method.translators['ab'].run).lower(shapes, batch['a'], key).compile()
   seconds = time.perf_counter() - began
   memory.give_back()
-  state, out = base.init_on_devices(method, config, key, batch, shardings.replicated), None
+  if training:
+    state = base.init_on_devices(method, config, key, batch, shardings.replicated)
+  else:
+    draw = lambda x: (0.02 * rng.standard_normal(x.shape, np.float32)).astype(x.dtype)  # noqa: E731
+    state = jax.tree.map(lambda x: jax.device_put(draw(x), x.sharding), shapes)
+  out = None
 
   def step():
     nonlocal state, out

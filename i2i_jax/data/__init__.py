@@ -13,15 +13,17 @@ import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import grain
 import numpy as np
 from ml_collections import ConfigDict
 
 from i2i_jax import registry
 from i2i_jax.data import images, sources
 from i2i_jax.errors import BadInput, choice
+
+if TYPE_CHECKING:
+  import grain  # of 8 MB, which only training needs
 
 SPLITS = ('train', 'val', 'test')
 CACHE_BYTES = 1 << 30  # training images that need no more than this stay in memory, decoded
@@ -196,12 +198,14 @@ def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
 
 def train_iterator(
   source: Source, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
-) -> grain.DatasetIterator:
+) -> 'grain.DatasetIterator':
   """Endless shuffled batches {'a': float32 [B, H, W, C], 'b': ...} in [-1, 1].
 
   Each process gets a disjoint share of the images and of the batch. `get_state()` and `set_state()` of the
   iterator save and restore its position exactly.
   """
+  import grain
+
   read, view = at_load_size(source, config.data), augment(config.data, source.paired)
 
   def example(index, rng: np.random.Generator):

@@ -102,7 +102,8 @@ def grids(folder: Path, columns: int, pool: list[np.ndarray]) -> dict:
 
   def place(image):
     at = next((i for i, other in enumerate(pool) if np.array_equal(image, other)), len(pool))
-    pool[at:] = pool[at:] or [image]
+    if at == len(pool):
+      pool.append(image)
     return at
 
   return {

@@ -39,7 +39,9 @@ def use_huge_pages() -> None:
 def keep_small() -> None:
   """Has this process give large buffers back once they are freed: it takes less memory and a little more time."""
   if platform.libc_ver()[0] == 'glibc':
-    ctypes.CDLL(None).mallopt(-3, 256 << 10)  # M_MMAP_THRESHOLD: from 256 KiB on
+    libc = ctypes.CDLL(None)
+    libc.mallopt(-3, 256 << 10)  # M_MMAP_THRESHOLD: buffers from 256 KiB on
+    libc.mallopt(-8, 1)  # M_ARENA_MAX: threads share what is freed
 
 
 def give_back() -> None:
