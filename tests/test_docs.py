@@ -81,8 +81,9 @@ def test_paths_are_there(page):
 
 def test_the_layout_is_the_tree():
   (block,) = [block for block in blocks(ROOT / 'docs' / 'extending.md') if block.startswith('i2i_jax/')]
+  places = (ROOT, ROOT / 'experiments', *(path for path in ROOT.glob('i2i_jax/**') if path.is_dir()))
   for name in re.findall(r'(?<![\w/])\w+(?:/|\.py)', block):
-    assert any((place / name).exists() for place in (ROOT, *(p for p in ROOT.glob('i2i_jax/**') if p.is_dir()))), name
+    assert any((place / name).exists() for place in places), name
   for init in (ROOT / 'i2i_jax').glob('*/__init__.py'):
     assert f'  {init.parent.name}/' in block, init
 
