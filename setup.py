@@ -6,13 +6,21 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+
+
+def outside(readme: str) -> str:
+  """The README for a page outside of the repository: without its pictures, and its relative links as plain text."""
+  readme = re.sub(r'!\[[^]]*\]\([^)]*\)\n\n\*[^*]+\*\n\n', '', readme)  # a picture and what it shows
+  return re.sub(r'\[([^]]+)\]\((?!https?:)[^)]+\)', r'\1', readme)
+
+
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'i2i_jax' / '__init__.py').read_text()).group(1)
 
 setup(
   name='i2i_jax',
   version=VERSION,
   description='Image-to-image translation in JAX and Flax: paired and unpaired, with experiments to trust.',
-  long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+  long_description=outside((HERE / 'README.md').read_text(encoding='utf-8')),
   long_description_content_type='text/markdown',
   license='Apache-2.0',
   python_requires='>=3.11',

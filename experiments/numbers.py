@@ -57,16 +57,17 @@ They differ from run to run; their medians and ranges are what is printed.
 
 | where | command |
 |---|---|
-| README, speed on a CPU; `experiments/results/speed/cpu.md` | `{speed} {variants} --rounds=5` |
-| README, speed on a GPU; `experiments/results/speed/h100.md` | `{speed} --rounds=3`, on an H100 |
-| README, memory by XLA's analysis | `{speed}.memory` |
-| README, bfloat16 in ten steps | `python -m pytest tests/runtime/test_precision.py` |
+| README and `docs/speed.md`, on a CPU; `experiments/results/speed/cpu.md` | `{speed} {variants} --rounds=5` |
+| README and `docs/speed.md`, on a GPU; `experiments/results/speed/h100.md` | `{speed} --rounds=3`, on an H100 |
+| `docs/speed.md`, memory by XLA's analysis | `{speed}.memory` |
+| `docs/speed.md`, bfloat16 in ten steps | `python -m pytest tests/runtime/test_precision.py` |
 | `ms an update` of the experiments | the sweeps above; `times.csv` |
+| `docs/own_images.md`, how long it takes | none: step times of the first two lines by the number of steps |
 
 ## On a GPU
 
-README, 256 px: on one H100, with the two commands that stand there. Those scores and the GPU's times are of commits
-64c8017 to cc5dd53, and were not run again since: later commits change no update of these configs.
+`docs/results.md`, 256 px: on one H100, with the two commands that stand there. Those scores and the GPU's times are
+of commits 64c8017 to cc5dd53, and were not run again since: later commits change no update of these configs.
 """
 REST = REST.replace('{speed}', 'python -m experiments.speed')
 REST = REST.replace('{variants}', '--torch=eager,channels_last,compile')

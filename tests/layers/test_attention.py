@@ -422,9 +422,9 @@ def test_a_run_with_attention_resumes_and_shows_its_maps(small, tmp_path):
   assert picture.shape == (2 * 16 + 2, 4 * 16 + 3 * 2, 3)
 
 
-def test_the_readmes_new_kind_works_as_it_stands(small, monkeypatch):
-  """One class pasted into layers/attention.py, and the argument that the README gives."""
-  text = (Path(__file__).parents[2] / 'README.md').read_text()
+def test_the_new_kind_of_the_docs_works_as_it_stands(small, monkeypatch):
+  """One class pasted into layers/attention.py, and the argument that docs/extending.md gives."""
+  text = (Path(__file__).parents[2] / 'docs' / 'extending.md').read_text()
   lines = text.split('```diff\n')[1].split('```')[0].splitlines()
   spec = re.search(r'attention="(up2=brightness.*?)"', text)[1]
   monkeypatch.setitem(vars(attention), 'Brightness', None)  # taken away again afterwards

@@ -1,8 +1,8 @@
 """The same numbers as PyTorch: layer by layer, whole nets, gradients, and ten updates of each method.
 
 The goldens are PyTorch's, in float64 (make_goldens.py); nothing here needs PyTorch. A deviation is the largest
-difference by the largest value; of a loss, the relative difference. The tolerances are what the README claims, and
-hold on any machine: they are not to be widened for a test to pass.
+difference by the largest value; of a loss, the relative difference. The tolerances are what README and docs claim,
+and hold on any machine: they are not to be widened for a test to pass.
 """
 
 import functools
