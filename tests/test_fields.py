@@ -1,10 +1,12 @@
 """Which fields are read by what, against what is read while a method is built and traced."""
 
+import json
+
 import jax
 import pytest
 
-from i2i_jax import data, fields, methods, models
-from i2i_jax.config import load, value_at
+from i2i_jax import data, fields, methods, models, train
+from i2i_jax.config import from_dict, load, to_dict, value_at
 from i2i_jax.errors import BadInput
 from i2i_jax.runs import checkpoint
 
@@ -83,3 +85,28 @@ def test_what_is_read_is_taken_also_by_a_net_of_ones_own():
   load(['--config=pix2pix', '--config.gen.name=resnet', '--config.gen.blocks=3'])
   load(['--config=pix2pix', '--config.gen.name=mine', '--config.gen.depth=3', '--config.gen.blocks=3'])
   load(['--config=pix2pix', '--config.data.name=my.source', '--config.data.path=x'])
+
+
+def test_an_older_runs_config_has_todays_names_and_defaults():
+  """As a version wrote it that had no clipping, no choice of optimizer, and `loss.l1`."""
+  config = load(
+    ['--config=pix2pix:runlocal', '--config.loss.reconstruction_weight=7', '--config.gen.attention=up1=se']
+  )
+  old = to_dict(config)
+  del old['optim']['clip'], old['optim']['name'], old['writers'], old['data']['fit']
+  old['loss']['l1'] = old['loss'].pop('reconstruction_weight')
+  del old['loss']['reconstruction']
+  assert from_dict(old) == from_dict(to_dict(config))
+  assert from_dict(old).loss.reconstruction_weight == 7 and 'l1' not in from_dict(old).loss
+
+
+def test_a_run_of_an_older_version_goes_on(tiny, tmp_path):
+  run = tmp_path / 'run'
+  train.train(tiny, run, mesh_spec='data=1', stop_at=3)
+  file = run / 'config.json'
+  old = json.loads(file.read_text())
+  del old['optim']['clip'], old['loss']['reconstruction'], old['data']['fit']
+  file.write_text(json.dumps(old))
+  assert train.train(tiny, run, mesh_spec='data=1') == 0
+  again = load([f'--config={file}'])
+  assert (again.optim.clip, again.loss.reconstruction, again.data.fit) == (0.0, 'l1', 'stretch')

@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from i2i_jax import fields, optim
+from i2i_jax.errors import BadInput
 from i2i_jax.runtime import compiling
 
 
@@ -104,3 +105,46 @@ def test_an_update_takes_no_copy_of_the_moments():
   params = tree_of(np.random.default_rng(0))
   compiled = update.lower(params, tx.init(params), params).compile()
   assert compiled.memory_analysis().temp_size_in_bytes < params['kernel'].nbytes / 2
+
+
+@pytest.mark.parametrize(
+  ('name', 'theirs'),
+  [
+    ('adamw', optax.adamw(1e-2, b1=0.5, b2=0.999, weight_decay=0.1)),
+    ('lion', optax.lion(1e-2, b1=0.5, b2=0.999, weight_decay=0.1)),
+    ('adam', optax.chain(optax.add_decayed_weights(0.1), optax.adam(1e-2, b1=0.5, b2=0.999))),
+  ],
+)
+def test_an_optimizer_has_the_numbers_of_the_config(name, theirs):
+  config = fields.defaults().optim
+  config.update({'name': name, 'weight_decay': 0.1, 'clip': 0.5})
+  ours = optim.optimizer(config, lambda step: 1e-2)
+  rng = np.random.default_rng(0)
+  params = tree_of(rng)
+  states = [ours.init(params), theirs.init(params)]
+  for _ in range(3):
+    grads = tree_of(rng)
+    norm = np.sqrt(sum(np.square(g).sum(dtype=np.float64) for g in grads.values()))
+    clipped = {k: (g * 0.5 / norm).astype(np.float32) for k, g in grads.items()}
+    updates, states[0] = ours.update(grads, states[0], params)
+    expected, states[1] = theirs.update(clipped, states[1], params)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-7), updates, expected)
+
+
+def test_a_small_gradient_is_not_clipped():
+  config = fields.defaults().optim
+  config.update({'name': 'sgd', 'clip': 10.0})
+  tx, grads = optim.optimizer(config, lambda step: 1.0), {'a': np.float32([3, 4])}
+  np.testing.assert_allclose(tx.update(grads, tx.init(grads))[0]['a'], [-3, -4])
+  np.testing.assert_allclose(tx.update({'a': np.float32([30, 40])}, tx.init(grads))[0]['a'], [-6, -8])
+
+
+@pytest.mark.parametrize(
+  ('fields_', 'words'),
+  [({'name': 'adamm'}, 'did you mean'), ({'name': 'sgd', 'weight_decay': 0.1}, 'sgd has none')],
+)
+def test_optimizers_that_cannot_be_are_refused(fields_, words):
+  config = fields.defaults().optim
+  config.update(fields_)
+  with pytest.raises(BadInput, match=words):
+    optim.optimizer(config, lambda step: 1.0)

@@ -15,6 +15,7 @@ import pytest
 
 from i2i_jax import config, data, train
 from i2i_jax.errors import BadInput, RunFault
+from i2i_jax.pages import report
 from i2i_jax.runs import checkpoint
 from i2i_jax.runs import folder as workdir
 from i2i_jax.runs.log import read_log
@@ -391,3 +392,13 @@ def test_help_and_describe(command):
   described = command('i2i_jax.train', '--config=pix2pix:size=256', '--describe')
   assert 'gen: 54,413,955 parameters' in described.stdout.splitlines()
   assert 'disc: 2,768,705 parameters' in described.stdout.splitlines()
+  assert described.stdout.count('can be written by export_torch') == 2
+
+
+def test_a_short_run_logs_its_last_step(tiny, tmp_path):
+  with tiny.unlocked():
+    tiny.update({'steps': 3, 'log_every': 50, 'eval_every': 50})
+  train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
+  logged = [line['step'] for line in read_log(tmp_path / 'run' / 'metrics.jsonl') if 'loss/gen' in line]
+  assert logged == [3]
+  assert '"steps_done": 3' in report.write(tmp_path / 'run').read_text()

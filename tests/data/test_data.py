@@ -1,6 +1,8 @@
 """Sources, augmentation, and the pipeline's promises: the same for both of a pair, exact to resume, disjoint."""
 
+import shutil
 import threading
+from pathlib import Path
 
 import grain
 import numpy as np
@@ -387,3 +389,85 @@ def test_wrong_pairs_need_pairs(tiny):
     override(tiny, {'data.wrong_pairs': 0.5, **changes})
     with pytest.raises(BadInput, match=reason):
       data.get(tiny, 'train')
+
+
+def test_covering_keeps_the_shape_and_takes_the_middle():
+  image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+  for size, covered, corner in (
+    ((10, 10), (10, 15), (0, 2)),
+    ((12, 20), (13, 20), (0, 0)),
+    ((40, 20), (40, 60), (0, 20)),
+  ):
+    whole = images.resize(image, covered)
+    np.testing.assert_array_equal(images.cover(image, size), whole)
+    top, left = corner
+    np.testing.assert_array_equal(images.fit(image, size, 'cover'), whole[top : top + size[0], left : left + size[1]])
+  np.testing.assert_array_equal(images.fit(image, (10, 10), 'stretch'), images.resize(image, (10, 10)))
+
+
+@pytest.mark.parametrize('paired', [True, False])
+def test_training_images_can_keep_their_shape(picture_folder, paired, tiny):
+  """Of 200x301 px: covering 20x20 they are 20x30, and any 16x16 of them may be seen, in a and b the same."""
+  with tiny.unlocked():
+    tiny.data.update({'name': 'folders', 'path': str(picture_folder), 'load_size': (20, 20), 'crop_size': (16, 16)})
+    tiny.data.update({'fit': 'cover', 'channels_a': 1, 'flip': False})
+    tiny.update({'batch_size': 4})
+  source = data.get(tiny, 'train')
+  whole = [images.cover(source[i]['a'], (20, 20)) for i in range(len(source))]
+  assert {x.shape for x in whole} == {(20, 30, 1)}
+  windows = {
+    x[top : top + 16, left : left + 16].tobytes(): left for x in whole for top in range(5) for left in range(15)
+  }
+  if not paired:
+    pairs = source
+    indices = range(len(pairs))
+    source = data.Unpaired(indices, indices, lambda index, side: (pairs[index][side], ''), 'made up')
+  iterator = data.train_iterator(source, tiny)
+  lefts = set()
+  for _ in range(12):
+    batch = next(iterator)
+    assert batch['b'].shape == (4, 16, 16, 3)
+    for a, b in zip(batch['a'], batch['b'], strict=True):
+      lefts.add(windows[images.to_uint8(a).tobytes()])
+      if paired:  # the colour is a tint of the gray
+        np.testing.assert_allclose(np.corrcoef(a.ravel(), b.mean(-1).ravel())[0, 1], 1, atol=0.02)
+  assert len(lefts) > 8
+  batch = next(data.eval_batches(data.get(tiny, 'test'), tiny, 3))
+  assert batch['a'].shape == (3, 16, 16, 1)
+  with tiny.unlocked():
+    tiny.data.fit = 'crop'
+  with pytest.raises(BadInput, match=r'config\.data\.fit'):
+    data.get(tiny, 'train')
+
+
+def test_unpaired_folders_whose_test_names_match_are_scored(tmp_path, capsys):
+  rng = np.random.default_rng(0)
+  for folder, names in (('trainA', 'abc'), ('trainB', 'abc'), ('testA', 'xyz'), ('testB', 'xyz')):
+    (tmp_path / folder).mkdir()
+    for name in names:
+      images.write_png(tmp_path / folder / f'{name}.png', rng.integers(0, 256, (9, 7, 3), np.uint8))
+  config = fields.defaults().data
+  config.update({'name': 'folders', 'path': str(tmp_path), 'paired': False})
+  test = folders.source(config, 'test')
+  assert test.paired and 'paired by name for scores' in capsys.readouterr().out
+  np.testing.assert_array_equal(test[1]['b'], images.read(tmp_path / 'testB' / 'y.png'))
+  assert not folders.source(config, 'train').paired  # what is learnt from has no pairs, whatever its names
+  (tmp_path / 'testB' / 'z.png').rename(tmp_path / 'testB' / 'w.png')
+  assert not folders.source(config, 'test').paired
+  for side in 'AB':
+    shutil.rmtree(tmp_path / f'test{side}')
+  assert not folders.source(config, 'val').paired  # train serves for val
+
+
+def test_a_source_that_misses_its_file_is_named(tiny, monkeypatch):
+  monkeypatch.setattr(fake, 'source', lambda config, split: Path('nowhere/pairs.h5').read_bytes())
+  with pytest.raises(BadInput, match=r'config.data.name = tests.fake: .*nowhere/pairs.h5'):
+    data.get(tiny, 'train')
+
+
+def test_what_has_no_pairs_must_be_able_to_draw(tiny, monkeypatch):
+  pairs = data.get(tiny, 'train')
+  pairs.paired = False
+  monkeypatch.setattr(fake, 'source', lambda config, split: pairs)
+  with pytest.raises(BadInput, match=r'must be an i2i_jax\.data\.Unpaired'):
+    data.get(tiny, 'train')

@@ -1,6 +1,7 @@
 """Scores against scikit-image, baselines against what they must find, and a whole evaluation of a run."""
 
 import json
+import re
 import shutil
 
 import jax
@@ -13,6 +14,8 @@ from i2i_jax.data import images
 from i2i_jax.evaluation import baselines, chosen, metrics, scoring
 from i2i_jax.inference import predictor
 from i2i_jax.methods import base
+from i2i_jax.pages import report
+from i2i_jax.runs.log import read_log
 from i2i_jax.runtime import mesh
 
 
@@ -114,3 +117,49 @@ def test_the_best_checkpoint_is_not_chosen_on_the_images_that_it_is_scored_on(
   best = command('i2i_jax.evaluate', f'--workdir={run}', '--step=best')
   assert best.returncode == 0, best.stderr
   assert json.loads((run / 'eval_test.json').read_text())['chosen'] == 'best val/psnr'
+
+
+@pytest.fixture
+def rmse(monkeypatch):
+  """A metric that was added to the file."""
+
+  def function(images, targets):
+    return np.sqrt(2) * ((images - targets) ** 2).mean((1, 2, 3)) ** 0.5
+
+  monkeypatch.setitem(metrics.METRICS, 'rmse', metrics.Metric(function, 'RMSE', 5, unit='px', lower_is_better=True))
+  jax.clear_caches()
+  yield
+  jax.clear_caches()
+
+
+def test_a_metric_is_one_entry(tiny, tmp_path, capsys, request):
+  """Scores from before it are made again; it is in the log, the table and the page."""
+  folder = tmp_path / 'run'
+  train.train(tiny, folder, mesh_spec='data=1')
+  before = scoring.evaluate(folder)
+  request.getfixturevalue('rmse')
+  result = scoring.evaluate(folder)
+  assert result['scores']['pix2pix']['psnr'] == pytest.approx(before['scores']['pix2pix']['psnr'])
+  assert set(result['scores']['linear']) == {*before['scores']['linear'], 'rmse'}
+  heads, best = scoring.table(result).splitlines()[1:3]
+  assert heads.split('   ')[-1].strip() == 'RMSE ↓, px' and re.search(r'\d\.\d{5}$', best)
+
+  train.train(tiny, tmp_path / 'new', mesh_spec='data=1')
+  assert 'val/rmse' in read_log(tmp_path / 'new' / 'metrics.jsonl')[-1]
+  page = report.write(folder).read_text()
+  assert '"RMSE \\u2193, px"' in page
+
+  capsys.readouterr()
+  assert scoring.evaluate(folder) == result and 'already' in capsys.readouterr().out
+  scoring.evaluate(folder, again=True)
+  assert 'already' not in capsys.readouterr().out
+
+
+def test_scores_of_a_metric_that_is_gone_are_still_shown(tiny, tmp_path):
+  train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
+  result = scoring.evaluate(tmp_path / 'run')
+  for scores in result['scores'].values():
+    scores['old'] = 1.0
+  (tmp_path / 'run' / 'eval_test.json').write_text(json.dumps(result))
+  assert scoring.table(scoring.evaluate(tmp_path / 'run')).splitlines()[1].endswith('OLD ↑')
+  assert '"OLD' in report.write(tmp_path / 'run').read_text()

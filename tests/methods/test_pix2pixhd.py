@@ -180,6 +180,8 @@ def test_describe_lists_parts_and_each_scales_logits(tiny_hd):
   lines = describe(methods.get(tiny_hd), tiny_hd).splitlines()
   assert any(line.split()[0] == 'coarse' for line in lines if line)
   assert sum('output' in line for line in lines) == 1 + 2
+  assert any(line.startswith('gen: not for export_torch: config.gen.') for line in lines)
+  assert any(line.startswith('disc: not for export_torch: config.disc.') for line in lines)
 
 
 def test_an_objective_over_scales_is_averaged_each_and_added_up(tiny_hd):

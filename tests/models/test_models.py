@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from i2i_jax import fields, methods, models
+import i2i_jax
+from i2i_jax import fields, methods, models, train
 from i2i_jax.errors import BadInput
+from i2i_jax.models import unet
+from i2i_jax.runs import checkpoint
 from i2i_jax.runtime.describe import describe, parameter_count
 
 
@@ -137,3 +140,50 @@ def test_a_discriminator_of_too_many_layers_says_so(layers, size):
   x = jax.ShapeDtypeStruct((1, size, size, 3), jax.numpy.float32)
   with pytest.raises(BadInput, match=f'config.disc.layers = {layers}: too many'):
     jax.eval_shape(lambda x: net.init(jax.random.key(0), x, running_stats=False), x)
+
+
+class Bare(nn.Module):
+  """A net that forgets its intermediates, or puts out one channel too few."""
+
+  channels: int
+  forgets: bool
+
+  @nn.compact
+  def __call__(self, x, *, dropout=False, running_stats):
+    y = nn.Conv(self.channels - (not self.forgets), (3, 3))(x)
+    return y if self.forgets else (y, {})
+
+
+@pytest.mark.parametrize(
+  ('forgets', 'words'),
+  [
+    (True, r'the net Bare returns .*; it must return \(y, out\)'),
+    (False, r'makes \[16, 24, 2\] .* target is \[16, 24, 3\]'),
+  ],
+)
+def test_a_net_that_does_not_keep_to_the_form_is_refused(tiny, monkeypatch, forgets, words):
+  monkeypatch.setattr(unet, 'generator', lambda config, channels: Bare(channels, forgets))
+  method = methods.get(tiny)
+  with pytest.raises(BadInput, match=words):
+    jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(tiny))
+  if forgets:
+    with pytest.raises(BadInput, match=words):
+      describe(method, tiny)
+
+
+def test_a_net_that_names_no_multiple_takes_any_size(tiny, tmp_path, monkeypatch):
+  """As the README's own: __call__ and nothing else."""
+
+  class Plain(nn.Module):
+    channels: int
+
+    @nn.compact
+    def __call__(self, x, *, dropout, running_stats):
+      return nn.tanh(nn.Conv(self.channels, (3, 3))(x)), {}
+
+  monkeypatch.setattr(unet, 'generator', lambda config, channels: Plain(channels))
+  with tiny.unlocked():
+    tiny.update({'steps': 1})
+  train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
+  picture = np.zeros((7, 11, 3), np.uint8)
+  assert i2i_jax.load(tmp_path / 'run').translate([picture], size='full')[0].shape == (7, 11, 3)

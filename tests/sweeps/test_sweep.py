@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -19,7 +20,7 @@ from i2i_jax import cli, data, sweep, train
 from i2i_jax.config import override, to_dict
 from i2i_jax.data import images
 from i2i_jax.errors import BadInput, RunFault
-from i2i_jax.evaluation import chosen
+from i2i_jax.evaluation import chosen, metrics
 from i2i_jax.runs import checkpoint
 from i2i_jax.runs.folder import write_json
 from i2i_jax.sweeps import plots, stats, table
@@ -307,6 +308,21 @@ def test_a_run_is_scored_at_the_checkpoint_that_is_best_on_validation(tiny, tmp_
   assert len(result['scores']['psnr']) == 4
   assert result['curves']['val/psnr'] == [[0, 99.0], [2, 10.0], [4, 30.0], [6, 20.0]]
   assert json.loads((folder / 'eval_test.json').read_text())['step'] == 4
+
+  # A metric that came later: the run is scored again, and not trained.
+  run = sweep.Trial('base', 0, tiny, folder)
+  assert sweep.is_done(run)
+  mse = metrics.Metric(lambda images, targets: ((images - targets) ** 2).mean((1, 2, 3)), 'MSE', 5)
+  monkeypatch.setitem(metrics.METRICS, 'mse', mse)
+  jax.clear_caches()
+  assert not sweep.is_done(run)
+  assert sweep_run.run(tiny, folder, 'psnr') == 0
+  again = json.loads((folder / 'result.json').read_text())
+  assert sweep.is_done(run) and again['step'] == 4 and checkpoint.steps(folder) == [4]
+  assert np.log10(4 / np.array(again['scores']['mse'])) * 10 == pytest.approx(result['scores']['psnr'], rel=1e-4)
+  assert {**again['scores'], 'mse': 0} == {**result['scores'], 'mse': 0}
+  monkeypatch.undo()
+  jax.clear_caches()
 
 
 # ---------------------------------------------------------------------------------------------- the table, the page
