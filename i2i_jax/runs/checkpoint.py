@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import orbax.checkpoint as ocp
+from absl import logging
 from etils import epath
 from flax.traverse_util import flatten_dict
 
@@ -32,7 +33,7 @@ READ_BYTES = 40_000_000  # at a time, of weights that are to be used
 def manager(workdir: Path, config: ml_collections.ConfigDict | None = None) -> Iterator[ocp.CheckpointManager]:
   """The manager of a run's checkpoints: read-only without a config. Raises RunFault where a save fails."""
   if config is None:
-    options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+    options = ocp.CheckpointManagerOptions(read_only=True, create=False, save_interval_steps=0)
   else:
     options = ocp.CheckpointManagerOptions(
       max_to_keep=config.keep,
@@ -41,7 +42,10 @@ def manager(workdir: Path, config: ml_collections.ConfigDict | None = None) -> I
       # A deletion torn by a kill would leave a step that is listed but unreadable: rename, `wait` deletes.
       todelete_subdir='deleted',
     )
-  checkpoints = ocp.CheckpointManager(epath.Path(workdir).absolute() / layout.CHECKPOINTS, options=options)
+  folder, said = epath.Path(workdir).absolute() / layout.CHECKPOINTS, logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)  # else Orbax warns that what is opened to be read cannot be written
+  checkpoints = ocp.CheckpointManager(folder, options=options)
+  logging.set_verbosity(said)
   try:
     yield checkpoints
   except BaseException:

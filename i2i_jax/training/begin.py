@@ -40,4 +40,6 @@ def resumed(
   iterator.set_state(meta['data'])
   key = jax.device_put(jax.random.wrap_key_data(jnp.array(meta['rng'], jnp.uint32)), everywhere)
   print(f'resuming {plan.workdir} at step {plan.start} of {plan.config.steps}')
+  if (before := meta['config']['steps']) != plan.config.steps:
+    print(f'config.steps was {before}: the learning rate now falls over {plan.config.steps} steps')
   return state, key
