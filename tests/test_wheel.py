@@ -68,7 +68,7 @@ def test_a_wheel_trains_scores_translates_and_reports(i2i):
   i2i('translate', '--workdir=x', '--input=in', '--output=out')
   i2i('report', '--workdir=x')
   assert json.loads((folder / 'x' / 'eval_test.json').read_text())['step'] == 3
-  assert images.read(folder / 'out' / 'a.png').shape == (64, 64, 3)
+  assert images.read(folder / 'out' / 'a.png').shape == (70, 90, 3)
   assert '<html' in (folder / 'x' / 'report.html').read_text()
   assert sorted(p.name for p in folder.iterdir()) == ['in', 'out', 'x']
 

@@ -129,14 +129,17 @@ def runs_of(experiment, workdir, seeds=2):
   return sweep.plan(configs, workdir, seeds)
 
 
-DONE = 'import sys, pathlib; pathlib.Path(sys.argv[3], "result.json").write_text(\'{"fingerprints": {}}\')'
+DONE = (
+  'import sys, pathlib; pathlib.Path(sys.argv[3], "result.json").write_text('
+  '\'{"fingerprints": {}, "scores": {"psnr": [], "ssim": [], "l1": []}}\')'
+)
 
 
 def test_only_what_is_not_done_is_run_first_seeds_first(experiment, tmp_path, monkeypatch):
   started = stub(monkeypatch, DONE)
   runs = runs_of(experiment, tmp_path / 'w')
   assert sweep.run_all(runs[:1], 1, 'psnr', 4) == ([], 0)
-  todo = [run for run in runs if sweep.result_of(run) is None]
+  todo = [run for run in runs if not sweep.is_done(run)]
   assert sweep.run_all(todo, 2, 'psnr', 4) == ([], 0)
   assert started == [('narrow', 0), ('wide', 0), ('narrow', 1), ('wide', 1)]
 
@@ -233,7 +236,7 @@ def test_a_done_sweep_of_wrong_pairs_is_taken_up_again(experiment, tmp_path):
   for run in runs:
     run.folder.mkdir(parents=True)
     found = {split: data.get(run.config, split).fingerprint for split in data.SPLITS}
-    write_json(run.folder / 'result.json', {'fingerprints': found})
+    write_json(run.folder / 'result.json', {'fingerprints': found, 'scores': {}})
   sweep.check_data(runs)
 
 
