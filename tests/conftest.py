@@ -9,9 +9,15 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+# Compiling is most of the time here: unpolished programs, and XLA's older emitters of kernels, take a third of it. XLA
+# ends the process at a flag that it does not know: the second one was tried with jaxlib 0.10.
+UNPOLISHED = '--xla_backend_optimization_level=0'
+if version('jaxlib').startswith('0.10.'):
+  UNPOLISHED += ' --xla_cpu_use_fusion_emitters=false'
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.cache' / 'jax')
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
@@ -20,7 +26,7 @@ os.environ['XLA_FLAGS'] = ' '.join(
   [
     os.environ.get('XLA_FLAGS', ''),
     '--xla_force_host_platform_device_count=8',
-    '--xla_backend_optimization_level=0',  # compiling is most of the time here: three times as fast, unpolished
+    UNPOLISHED,
   ]
 )
 
@@ -28,9 +34,10 @@ import jax
 import numpy as np
 import pytest
 
-from i2i_jax import fields
+from i2i_jax import train
 from i2i_jax.data import images
 from i2i_jax.layers import conv_forms as conv
+from tests.small import tiny_config
 
 PLAIN = {f'test_{name}' for name in ('attention', 'cyclegan', 'multiscale', 'pix2pixhd', 'regularisers', 'ugatit')}
 
@@ -57,14 +64,22 @@ def plain_convolutions(request):
 @pytest.fixture
 def tiny():
   """A pix2pix config that trains a step in no time, on made-up pairs of 16x24 px."""
-  config = fields.defaults()
-  config.steps = 6
-  config.batch_size = 8
-  config.data.update({'name': 'tests.fake', 'load_size': (18, 28), 'crop_size': (16, 24)})
-  config.gen.update({'depth': 3, 'width': 4, 'max_width': 8})
-  config.disc.update({'layers': 1, 'width': 4})
-  config.update({'log_every': 1, 'eval_every': 3, 'checkpoint_every': 3, 'samples': 2})
-  return config.lock()
+  return tiny_config()
+
+
+@pytest.fixture(scope='session')
+def finished(tmp_path_factory):
+  """A run of `tiny` that is done, to look at."""
+  run = tmp_path_factory.mktemp('finished') / 'run'
+  train.train(tiny_config(), run, command='python -m i2i_jax.train --config=<a b>', mesh_spec='data=1')
+  return run
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+  """A copy of `finished`, to work in."""
+  shutil.copytree(finished, tmp_path / 'run')
+  return tmp_path / 'run'
 
 
 @pytest.fixture
@@ -72,8 +87,8 @@ def command():
   """Runs `python -m i2i_jax.NAME ARGUMENTS` in its own process, from the repository's root, on one device."""
 
   def run(*arguments, platform='cpu', **kwargs):
-    environment = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
-    environment |= {'JAX_PLATFORMS': platform, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}  # tests share a GPU
+    environment = {**os.environ, 'XLA_FLAGS': UNPOLISHED, 'JAX_PLATFORMS': platform}
+    environment['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'  # tests share a GPU
     return subprocess.run(
       [sys.executable, '-m', *map(str, arguments)],
       cwd=ROOT,

@@ -9,6 +9,18 @@ from i2i_jax.runs import checkpoint
 from i2i_jax.runtime import compiling, mesh
 
 
+def tiny_config():
+  """A pix2pix config that trains a step in no time, on made-up pairs of 16x24 px."""
+  config = fields.defaults()
+  config.steps = 6
+  config.batch_size = 8
+  config.data.update({'name': 'tests.fake', 'load_size': (18, 28), 'crop_size': (16, 24)})
+  config.gen.update({'depth': 3, 'width': 4, 'max_width': 8})
+  config.disc.update({'layers': 1, 'width': 4})
+  config.update({'log_every': 1, 'eval_every': 3, 'checkpoint_every': 3, 'samples': 2})
+  return config.lock()
+
+
 def small(method: str, **changes):
   """A config of nets that train ten steps in no time; each net as the method's paper has it, but small."""
   config = fields.defaults()

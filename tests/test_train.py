@@ -21,7 +21,7 @@ from i2i_jax.runs import folder as workdir
 from i2i_jax.runs.log import read_log
 from i2i_jax.runtime import mesh
 from tests import fake
-from tests.small import whole_state
+from tests.small import tiny_config, whole_state
 
 
 def losses(folder):
@@ -38,11 +38,31 @@ def assert_same(a, b):
   jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-@pytest.fixture
-def recorded(monkeypatch):
-  """The names of all training images, in the order in which they were augmented into batches."""
-  seen = []
-  original = data.train_iterator
+@pytest.fixture(scope='module')
+def everything():
+  """All that a state can hold: running statistics, an average of the weights; and an objective that draws."""
+  config = tiny_config()
+  config.update({'ema': 0.9, 'samples': 0, 'steps': 12, 'eval_every': 6, 'checkpoint_every': 3})
+  config.loss.gan = 'wgan-gp'
+  config.test.batch_stats = 'running'
+  return config
+
+
+@pytest.fixture(scope='module')
+def straight(everything, tmp_path_factory):
+  """A run from its first step to its last, and the batches that it saw."""
+  return recorded_run(everything, tmp_path_factory.mktemp('straight') / 'run')
+
+
+@pytest.fixture(scope='module')
+def half(everything, tmp_path_factory):
+  """The same as far as the middle."""
+  return recorded_run(everything, tmp_path_factory.mktemp('half') / 'run', stop_at=6)
+
+
+def recorded_run(config, folder, **kwargs):
+  """Trains; the folder, and the sums of all batches, in their order."""
+  seen, original = [], data.train_iterator
 
   class Recorder:
     def __init__(self, *args, **kwargs):
@@ -56,39 +76,24 @@ def recorded(monkeypatch):
     def __getattr__(self, name):
       return getattr(self.inner, name)
 
-  monkeypatch.setattr(data, 'train_iterator', Recorder)
-  return seen
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(data, 'train_iterator', Recorder)
+    train.train(config, folder, mesh_spec='data=1', **kwargs)
+  return folder, seen
 
 
-@pytest.fixture
-def everything(tiny):
-  """All that a state can hold: running statistics, an average of the weights; and an objective that draws."""
-  with tiny.unlocked():
-    tiny.update({'ema': 0.9, 'samples': 0})
-    tiny.loss.gan = 'wgan-gp'
-    tiny.test.batch_stats = 'running'
-  return tiny
-
-
-def test_forty_steps_are_twenty_and_twenty(everything, tmp_path, recorded):
-  everything.update({'steps': 40, 'eval_every': 20, 'checkpoint_every': 10})
-  train.train(everything, tmp_path / 'straight', mesh_spec='data=1')
-  straight = recorded[:40]
-  recorded.clear()
-  train.train(everything, tmp_path / 'twice', mesh_spec='data=1', stop_at=20)
-  assert checkpoint.steps(tmp_path / 'twice')[-1] == 20
-  train.train(everything, tmp_path / 'twice', mesh_spec='data=1')
-  assert recorded[:20] + recorded[20:] == straight
-  assert losses(tmp_path / 'twice') == losses(tmp_path / 'straight')
-  assert_same(state_of(tmp_path / 'twice'), state_of(tmp_path / 'straight'))
+def test_twelve_steps_are_six_and_six(everything, straight, half, tmp_path):
+  assert checkpoint.steps(half[0])[-1] == 6
+  shutil.copytree(half[0], tmp_path / 'twice')
+  folder, seen = recorded_run(everything, tmp_path / 'twice')
+  assert half[1][:6] + seen[:6] == straight[1][:12]
+  assert losses(folder) == losses(straight[0])
+  assert_same(state_of(folder), state_of(straight[0]))
 
 
 @pytest.mark.parametrize('left_out', ['data', 'rng', 'gen', 'disc', 'ema', 'batch_stats'])
-def test_resuming_would_show_what_is_left_out(everything, tmp_path, monkeypatch, left_out):
+def test_resuming_would_show_what_is_left_out(everything, straight, half, tmp_path, monkeypatch, left_out):
   """The test above sees each part of a checkpoint: without any one of them the traces differ."""
-  everything.update({'steps': 6, 'checkpoint_every': 3})
-  train.train(everything, tmp_path / 'straight', mesh_spec='data=1')
-
   restore_meta, restore_state = checkpoint.restore_meta, checkpoint.restore_state
 
   def meta_without(checkpoints, step):
@@ -110,12 +115,12 @@ def test_resuming_would_show_what_is_left_out(everything, tmp_path, monkeypatch,
 
   monkeypatch.setattr(checkpoint, 'restore_meta', meta_without)
   monkeypatch.setattr(checkpoint, 'restore_state', state_without)
-  train.train(everything, tmp_path / 'twice', mesh_spec='data=1', stop_at=3)
+  shutil.copytree(half[0], tmp_path / 'twice')
   train.train(everything, tmp_path / 'twice', mesh_spec='data=1')
   monkeypatch.undo()
   with pytest.raises(AssertionError):
-    assert losses(tmp_path / 'twice') == losses(tmp_path / 'straight')
-    assert_same(state_of(tmp_path / 'twice'), state_of(tmp_path / 'straight'))
+    assert losses(tmp_path / 'twice') == losses(straight[0])
+    assert_same(state_of(tmp_path / 'twice'), state_of(straight[0]))
 
 
 @pytest.mark.parametrize(('precision', 'steps', 'tolerance'), [('float64', 20, 1e-9), ('float32', 5, 1e-3)])
@@ -138,9 +143,8 @@ def test_one_and_eight_devices_agree(tiny, tmp_path, precision, steps, tolerance
   assert dtypes == {precision}
 
 
-def test_a_run_leaves_what_it_promises(tiny, tmp_path, capsys):
-  folder = tmp_path / 'run'
-  train.train(tiny, folder, command='python -m i2i_jax.train ...', mesh_spec='data=1')
+def test_a_run_leaves_what_it_promises(tiny, run, capsys):
+  folder = run
   assert config.from_dict(json.loads((folder / 'config.json').read_text())).to_dict() == tiny.to_dict()
   assert [p.name for p in sorted((folder / 'samples').iterdir())] == [f'step_{step:08d}.png' for step in (0, 3, 6)]
   assert list((folder / 'tensorboard').glob('events*'))
@@ -154,14 +158,13 @@ def test_a_run_leaves_what_it_promises(tiny, tmp_path, capsys):
   assert 'complete' in capsys.readouterr().out
 
 
-def test_a_new_run_starts_from_anothers_weights(tiny, tmp_path):
+def test_a_new_run_starts_from_anothers_weights(tiny, tmp_path, finished):
   """Weights and running statistics are the other run's, the step and the optimizers are new."""
-  train.train(tiny, tmp_path / 'first', mesh_spec='data=1')
   with tiny.unlocked():
     tiny.update({'steps': 1, 'seed': 5, 'ema': 0.5})
     tiny.optim.lr = 0.0  # so that what it started from is still there after a step
-  train.train(tiny, tmp_path / 'second', mesh_spec='data=1', init_from=tmp_path / 'first')
-  first, second = state_of(tmp_path / 'first'), state_of(tmp_path / 'second')
+  train.train(tiny, tmp_path / 'second', mesh_spec='data=1', init_from=finished)
+  first, second = state_of(finished), state_of(tmp_path / 'second')
   assert_same(first.params, second.params)
   assert_same(first.params['gen'], second.extra['ema'])
   assert (first.step, second.step) == (6, 1)
@@ -169,7 +172,7 @@ def test_a_new_run_starts_from_anothers_weights(tiny, tmp_path):
   with tiny.unlocked():
     tiny.gen.width = 5
   with pytest.raises(BadInput, match=r'--init_from .*: gen/down0/kernel has the shape \(4, 4, 3, 4\) there'):
-    train.train(tiny, tmp_path / 'third', mesh_spec='data=1', init_from=tmp_path / 'first')
+    train.train(tiny, tmp_path / 'third', mesh_spec='data=1', init_from=finished)
   assert not (tmp_path / 'third').exists()
 
 
@@ -245,13 +248,13 @@ def test_a_nan_stops_the_run_and_is_not_saved(tiny, tmp_path, monkeypatch):
     def apply(pair, rng):
       out = view(pair, rng)
       calls.append(1)
-      return {k: v * np.nan for k, v in out.items()} if len(calls) > 400 else out
+      return {k: v * np.nan for k, v in out.items()} if len(calls) > 100 else out
 
     return apply
 
   monkeypatch.setattr(data, 'augment', poisoned)
   with tiny.unlocked():
-    tiny.update({'steps': 200, 'checkpoint_every': 5, 'eval_every': 1000, 'samples': 0, 'keep': 100})
+    tiny.update({'steps': 100, 'checkpoint_every': 5, 'eval_every': 1000, 'samples': 0, 'keep': 100})
   with pytest.raises(RunFault, match=r'step \d+: .* is nan; the checkpoint of step \d+ is good'):
     train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
   for step in checkpoint.steps(tmp_path / 'run'):

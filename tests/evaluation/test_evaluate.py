@@ -61,8 +61,7 @@ def test_padding_of_batches_leaves_no_trace(count):
     np.testing.assert_allclose(predict(np.float32(1), a), 2 * a + 1, rtol=1e-6)
 
 
-def test_a_run_is_scored_beside_its_baselines(tiny, tmp_path, capsys):
-  train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
+def test_a_run_is_scored_beside_its_baselines(tiny, run, tmp_path, capsys):
   result = scoring.evaluate(tmp_path / 'run', 'test')
   saved = json.loads((tmp_path / 'run' / 'eval_test.json').read_text())
   assert saved == result
@@ -132,10 +131,9 @@ def rmse(monkeypatch):
   jax.clear_caches()
 
 
-def test_a_metric_is_one_entry(tiny, tmp_path, capsys, request):
+def test_a_metric_is_one_entry(tiny, run, tmp_path, capsys, request):
   """Scores from before it are made again; it is in the log, the table and the page."""
-  folder = tmp_path / 'run'
-  train.train(tiny, folder, mesh_spec='data=1')
+  folder = run
   before = scoring.evaluate(folder)
   request.getfixturevalue('rmse')
   result = scoring.evaluate(folder)
@@ -155,8 +153,7 @@ def test_a_metric_is_one_entry(tiny, tmp_path, capsys, request):
   assert 'already' not in capsys.readouterr().out
 
 
-def test_scores_of_a_metric_that_is_gone_are_still_shown(tiny, tmp_path):
-  train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
+def test_scores_of_a_metric_that_is_gone_are_still_shown(run, tmp_path):
   result = scoring.evaluate(tmp_path / 'run')
   for scores in result['scores'].values():
     scores['old'] = 1.0

@@ -18,12 +18,6 @@ from tests.small import whole_state
 
 
 @pytest.fixture
-def run(tiny, tmp_path):
-  train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
-  return tmp_path / 'run'
-
-
-@pytest.fixture
 def folder(tmp_path):
   """Three images of other sizes and kinds, one that is broken, one file that is no image."""
   rng = np.random.default_rng(0)

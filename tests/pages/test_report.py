@@ -16,9 +16,8 @@ from i2i_jax.pages import report
 from i2i_jax.pages.page import data_url, image_url
 
 
-def test_the_page_of_a_run_opens_offline_without_an_error(tiny, tmp_path, page):
-  folder = tmp_path / 'run'
-  train.train(tiny, folder, command='python -m i2i_jax.train --config=<a b>', mesh_spec='data=1')
+def test_the_page_of_a_run_opens_offline_without_an_error(run, page):
+  folder = run
   result = scoring.evaluate(folder, 'test')
   page.goto(report.write(folder).as_uri())
   assert 'pix2pix' in page.title()
@@ -72,10 +71,9 @@ def test_a_folder_without_a_run_has_no_page(tmp_path):
     report.write(tmp_path)
 
 
-def test_a_page_holds_inputs_and_targets_once(tiny, tmp_path, page):
+def test_a_page_holds_inputs_and_targets_once(finished, page):
   """Samples of steps 0, 3 and 6: three outputs, one column of inputs, one of targets; and each is where it was."""
-  folder = tmp_path / 'run'
-  train.train(tiny, folder, mesh_spec='data=1')
+  folder = finished
   page.goto(report.write(folder).as_uri())
   assert page.evaluate('data.images.length') == 5
   for i, step in enumerate((0, 3, 6)):

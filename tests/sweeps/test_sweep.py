@@ -223,7 +223,7 @@ def test_a_folder_of_something_else_is_left_alone(experiment, tmp_path, monkeypa
 
 
 def test_runs_of_other_images_are_not_mixed_in(experiment, tmp_path, monkeypatch):
-  stub(monkeypatch, DONE.replace('{}}', '{"train": "x", "val": "y", "test": "of before"}}'))
+  stub(monkeypatch, DONE.replace('{}', '{"train": "x", "val": "y", "test": "of before"}', 1))
   assert command(monkeypatch, experiment, tmp_path / 'w', '--seeds=1') == 0
   with pytest.raises(BadInput, match=r'narrow/seed0 is of other images \(data.test: of before -> fake-test'):
     command(monkeypatch, experiment, tmp_path / 'w', '--seeds=2')
