@@ -1,13 +1,16 @@
-# Two commands: `make demo` trains, scores and shows; `make test` tests. Each sets up first what it needs, once:
-# a virtual environment in .venv with this package, made by uv where it is installed, else by venv and pip.
+# `make demo` trains, scores and shows; `make test` tests, `make quick` in a minute. Each sets up first what it needs,
+# once: a virtual environment in .venv with this package, made by uv where it is installed, else by venv and pip.
 
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(if $(shell $(p) -c \
   'import sys; sys.version_info >= (3, 11) and print(1)' 2>/dev/null),$(p))))
 BIN := .venv/bin
 RUN := runs/demo
+# Tests that compile nothing large.
+QUICK := $(addprefix tests/,test_house.py test_docs.py test_numbers.py test_plan.py test_fields.py test_optim.py data \
+  losses/test_losses.py losses/test_image_pool.py losses/test_reconstruction.py models/test_models.py)
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: demo test test-all lint browser
+.PHONY: demo test test-all quick check lint browser
 
 demo: .venv/.demo
 	@echo '== train: a map of elevations in, a shaded relief out'
@@ -16,16 +19,19 @@ demo: .venv/.demo
 	@$(BIN)/i2i evaluate --workdir=$(RUN) --split=test
 	@$(BIN)/i2i report --workdir=$(RUN)
 
-test: .venv/.test browser
+test: .venv/.test browser check
+	$(BIN)/python -m pytest -n 2 -m 'not slow' --nbmake notebooks tests
+
+test-all: .venv/.test browser check
+	$(BIN)/python -m pytest -n 2 --nbmake notebooks tests
+
+quick: .venv/.test check
+	$(BIN)/python -m pytest -n 2 -m 'not slow' $(QUICK)
+
+check: .venv/.test
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
-	$(BIN)/python -m pytest -n 2 --nbmake notebooks
-
-test-all: .venv/.test browser
-	$(BIN)/python -m pytest -n 2
-	$(BIN)/python -m pytest -n 2 --nbmake notebooks
 
 lint: .venv/.test
 	$(BIN)/ruff check --fix .

@@ -9,15 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
+from tests.flags import UNPOLISHED
+
 ROOT = Path(__file__).parent.parent
-# Compiling is most of the time here: unpolished programs, and XLA's older emitters of kernels, take a third of it. XLA
-# ends the process at a flag that it does not know: the second one was tried with jaxlib 0.10.
-UNPOLISHED = '--xla_backend_optimization_level=0'
-if version('jaxlib').startswith('0.10.'):
-  UNPOLISHED += ' --xla_cpu_use_fusion_emitters=false'
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.cache' / 'jax')
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'

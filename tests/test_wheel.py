@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from i2i_jax.data import images
+from tests.flags import UNPOLISHED
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENT = '''"""Is a wider net better?"""
@@ -45,7 +45,7 @@ def installed(tmp_path_factory):
 def i2i(installed, tmp_path):
   """Runs `i2i NAME ARGUMENTS` of the installed package in an empty folder; returns what it printed."""
   (tmp_path / 'empty').mkdir()
-  environment = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'} | {'PYTHONPATH': str(installed)}
+  environment = {**os.environ, 'XLA_FLAGS': UNPOLISHED, 'PYTHONPATH': str(installed)}
 
   def run(*arguments):
     command = [sys.executable, '-P', str(installed / 'bin' / 'i2i'), *map(str, arguments)]
@@ -59,18 +59,20 @@ def i2i(installed, tmp_path):
   return run
 
 
-def test_a_wheel_trains_scores_translates_and_reports(i2i):
-  folder = i2i.folder
-  i2i('train', '--config=pix2pix:runlocal', '--workdir=x', '--config.steps=3')
+def test_a_wheel_trains_scores_translates_and_reports(i2i, picture_folder):
+  """The README's way, gray to colour, from a user's pictures of 301x200 px a side."""
+  folder, fields = i2i.folder, ('--config.data.channels_a=1', '--config.steps=3')
+  i2i('train', f'--config=pix2pix:data=folder,path={picture_folder},runlocal', '--workdir=x', *fields)
   i2i('evaluate', '--workdir=x')
-  (folder / 'in').mkdir()
-  images.write_png(folder / 'in' / 'a.png', np.zeros((70, 90, 3), np.uint8))
-  i2i('translate', '--workdir=x', '--input=in', '--output=out')
+  i2i('translate', '--workdir=x', f'--input={picture_folder / "test"}', '--output=out')
+  assert (folder / 'x' / 'report.html').exists()
   i2i('report', '--workdir=x')
   assert json.loads((folder / 'x' / 'eval_test.json').read_text())['step'] == 3
-  assert images.read(folder / 'out' / 'a.png').shape == (70, 90, 3)
+  assert {p.name: images.read(p).shape for p in (folder / 'out').iterdir()} == {
+    f'{i}.png': (200, 602, 3) for i in range(3)
+  }
   assert '<html' in (folder / 'x' / 'report.html').read_text()
-  assert sorted(p.name for p in folder.iterdir()) == ['in', 'out', 'x']
+  assert sorted(p.name for p in folder.iterdir()) == ['out', 'x']
 
 
 @pytest.mark.slow

@@ -332,8 +332,10 @@ def test_pytorch_files_that_must_not_be_read(tmp_path, monkeypatch, how):
   assert [p.name for p in tmp_path.iterdir()] == ['G.pth']
 
 
-@pytest.mark.parametrize('old_format', [False, True])
-@pytest.mark.parametrize('net', ['unet_128', 'resnet_9blocks', 'resnet_6blocks'])
+@pytest.mark.parametrize(
+  ('net', 'old_format'),
+  [('unet_128', False), ('resnet_9blocks', False), ('resnet_6blocks', False), ('resnet_6blocks', True)],
+)
 def test_pytorch_loads_what_we_write_and_we_what_it_writes(tmp_path, net, old_format):
   torch = pytest.importorskip('torch')
   from experiments.speed import torch_nets

@@ -261,7 +261,9 @@ def blocks_of(params) -> dict:
   return {name.removesuffix('_attention'): p for name, p in params.items() if name.endswith('_attention')}
 
 
-@pytest.mark.parametrize('turn', range(len(SPECS)))
+@pytest.mark.parametrize(
+  'turn', [*range(3), *(pytest.param(i, marks=pytest.mark.slow) for i in range(3, len(SPECS)))]
+)
 @pytest.mark.parametrize('net', STAGES)
 def test_every_kind_at_every_stage_trains_and_counts(small, net, turn):
   """After 5 steps each block changes what passes through it, and its gradients at the net's output are not zero."""

@@ -166,7 +166,7 @@ def test_plain_is_xlas_own():
     assert 'stablehlo.convolution' in jax.jit(lambda x, k: conv.convolve(x, k)).lower(x, kernel).as_text()
 
 
-@pytest.mark.parametrize('method', ['pix2pix', 'cyclegan'])
+@pytest.mark.parametrize('method', ['pix2pix', pytest.param('cyclegan', marks=pytest.mark.slow)])
 def test_ten_steps_with_and_without_the_faster_forms_are_the_same(method, monkeypatch, double_precision):
   """Convolutions, norms' means and batched passes, in float64: every loss to 1e-9."""
   monkeypatch.setattr(conv, 'SMALL', 16)

@@ -168,7 +168,9 @@ def test_discriminators_see_the_pool(tiny_cycle):
   assert np.abs(traces[0][1:] - traces[1][1:]).max() > 1e-6
 
 
-@pytest.mark.parametrize('objective', ['vanilla', 'hinge', 'wgan-gp'])
+@pytest.mark.parametrize(
+  'objective', ['wgan-gp', *(pytest.param(o, marks=pytest.mark.slow) for o in ('vanilla', 'hinge'))]
+)
 def test_other_objectives_train(tiny_cycle, objective):
   tiny_cycle.loss.gan = objective
   tiny_cycle.disc.norm = 'batch'

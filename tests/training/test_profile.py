@@ -40,7 +40,7 @@ def test_nothing_compiles_after_the_first_step(tiny, tmp_path, compilations, met
   with tiny.unlocked():
     tiny.update({'method': method, 'steps': 5, 'eval_every': 5, 'checkpoint_every': 5, 'samples': 0, 'ema': 0.9})
     tiny.loss.gan = 'lsgan'
-  train.train(tiny, tmp_path / 'run')
+  train.train(tiny, tmp_path / 'run', mesh_spec='data=2')
   assert compilations[0] > 0
   assert compilations == [compilations[0]] * 5
 
@@ -57,7 +57,7 @@ def test_a_step_that_compiles_again_is_seen(tiny, tmp_path, compilations, monkey
     return jax.tree.map(lambda x: x.astype(kind), following(self))
 
   monkeypatch.setattr(batches.Batches, '__next__', other)
-  train.train(tiny, tmp_path / 'run')
+  train.train(tiny, tmp_path / 'run', mesh_spec='data=2')
   assert compilations[1] < compilations[2]
 
 
