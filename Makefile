@@ -20,10 +20,12 @@ demo: .venv/.demo
 	@$(BIN)/i2i report --workdir=$(RUN)
 
 test: .venv/.test browser check
-	$(BIN)/python -m pytest -n 2 -m 'not slow' --nbmake notebooks tests
+	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --nbmake notebooks
 
 test-all: .venv/.test browser check
-	$(BIN)/python -m pytest -n 2 --nbmake notebooks tests
+	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --nbmake notebooks
 
 quick: .venv/.test check
 	$(BIN)/python -m pytest -n 2 -m 'not slow' $(QUICK)
