@@ -20,12 +20,12 @@ demo: .venv/.demo
 	@$(BIN)/i2i report --workdir=$(RUN)
 
 test: .venv/.test browser check
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
-	$(BIN)/python -m pytest -n 2 --nbmake notebooks
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal --nbmake notebooks/05* notebooks/0[1-4]* # the longest first
 
 test-all: .venv/.test browser check
-	$(BIN)/python -m pytest -n 2
-	$(BIN)/python -m pytest -n 2 --nbmake notebooks
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --nbmake notebooks/05* notebooks/0[1-4]* # the longest first
 
 quick: .venv/.test check
 	$(BIN)/python -m pytest -n 2 -m 'not slow' $(QUICK)
