@@ -4,10 +4,10 @@
 
 Writes WORKDIR/eval_SPLIT.json and a folder WORKDIR/eval_SPLIT/ of pictures, and prints a table. A method that learns
 both directions, like cyclegan, is scored from B to A with --direction=ba, into eval_SPLIT_ba.json. The protocol,
-`pixel`: images resized to config.data.crop_size, no crop and no flip; outputs clipped to [-1, 1]; L1 in that
-range (0 to 2), PSNR with its width as the peak, SSIM with an 11 px Gaussian window; the mean over images. The
-baselines are fitted on the training split: copy the input, the mean colour, and linear regression on each
-pixel's 5x5 neighbourhood.
+`pixel`: images resized to config.data.crop_size, no crop and no flip (with config.data.fit=cover the middle of them);
+outputs clipped to [-1, 1]; L1 in that range (0 to 2), PSNR with its width as the peak, SSIM with an 11 px Gaussian
+window; the mean over images. The baselines are fitted on the training split: copy the input, the mean colour, and,
+where it has pairs, linear regression on each pixel's 5x5 neighbourhood.
 """
 
 from i2i_jax import cli, data

@@ -61,7 +61,7 @@ def optimizer(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransfo
   Others are optax's own of that name, with those of b1, b2 and weight_decay that they take.
 
   Raises:
-    BadInput: there is no such optimizer, or it has no weight decay and is given one.
+    BadInput: there is no such optimizer, it needs more than gradients, or has no weight decay and is given one.
   """
   clip = [optax.clip_by_global_norm(config.clip)] if config.clip else []
   if config.name == 'adam':
@@ -70,12 +70,18 @@ def optimizer(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransfo
     return optax.chain(*clip, *decay, tx) if clip or decay else tx
   functions = {name: f for name, f in vars(optax).items() if inspect.isfunction(f)}
   known = [name for name, f in functions.items() if 'learning_rate' in inspect.signature(f).parameters]
+  known = [name for name in known if not name.startswith(('_', 'scale_by'))]
   make = functions[choice('config.optim.name', config.name, known)]
   taken = inspect.signature(make).parameters
   if config.weight_decay and 'weight_decay' not in taken:
     raise BadInput(f'config.optim.weight_decay = {config.weight_decay}: {config.name} has none; set it to 0')
   given = {name: config[name] for name in ('b1', 'b2', 'weight_decay') if name in taken}
-  return optax.chain(*clip, make(rate, **given))
+  tx, one = make(rate, **given), {'w': jax.ShapeDtypeStruct((2, 2), jnp.float32)}
+  try:
+    jax.eval_shape(lambda g: tx.update(g, tx.init(g), g), one)
+  except TypeError:
+    raise BadInput(f'config.optim.name = {config.name}: it needs more than gradients; choose another') from None
+  return optax.chain(*clip, tx)
 
 
 def adam(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:

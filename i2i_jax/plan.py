@@ -45,6 +45,8 @@ def make_plan(
       refused: its plan ends where it starts, or before.
   """
   check_counts(config)
+  if stop_at is not None and stop_at < 1:
+    raise BadInput(f'--stop_at={stop_at} must be at least 1')
   writers.chosen(config.writers)
   precision.check(config.precision)
   shardings = mesh.make(mesh_spec)

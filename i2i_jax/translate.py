@@ -3,8 +3,9 @@
   i2i translate --workdir=runs/x --input=FOLDER --output=FOLDER
 
 An output has the size of its input: the net sees the image at the size that it was trained at (--size=input, the
-default). With --size=train outputs stay at that size. With --size=full the net sees every pixel: the image is padded
-by reflection to what the net can halve, and the padding is cut off; each new size is compiled once.
+default; with config.data.fit=cover as large as covers it). With --size=train outputs stay at that size. With
+--size=full the net sees every pixel: the image is padded by reflection to what the net can halve, and the padding is
+cut off; each new size is compiled once.
 A method that learnt both directions, like cyclegan, translates B to A with --direction=ba.
 
 Files that cannot be read are passed over, a line each, and the exit code is then 3. Nothing is overwritten
@@ -58,12 +59,13 @@ def translate(
   targets = plan(source, output, overwrite)
   trained = load(workdir, step, ahead='' if size == 'full' else direction)
   checkpoint.check_direction(trained.run, direction)
-  height, width = trained.run.config.data.crop_size
+  of = trained.run.config.data
+  seen = f'{"covering " if of.fit == "cover" else "at "}{of.crop_size[1]}x{of.crop_size[0]}'
   print(
     {
-      'input': f'the net sees images at {width}x{height}, as in training; outputs are brought back to the size of '
-      'their inputs (--size=full: it sees every pixel)',
-      'train': f'outputs have {width}x{height}, the size of training',
+      'input': f'the net sees images {seen}, as in training; outputs have the size of their inputs (--size=full: it '
+      'sees every pixel)',
+      'train': f'outputs have {of.crop_size[1]}x{of.crop_size[0]}, the size of training',
       'full': 'the net sees every pixel; each new size is compiled once',
     }[size]
   )

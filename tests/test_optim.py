@@ -141,7 +141,12 @@ def test_a_small_gradient_is_not_clipped():
 
 @pytest.mark.parametrize(
   ('fields_', 'words'),
-  [({'name': 'adamm'}, 'did you mean'), ({'name': 'sgd', 'weight_decay': 0.1}, 'sgd has none')],
+  [
+    ({'name': 'adamm'}, 'did you mean'),
+    ({'name': 'sgd', 'weight_decay': 0.1}, 'sgd has none'),
+    ({'name': 'lbfgs'}, 'needs more than gradients'),
+    ({'name': 'scale_by_learning_rate'}, 'is not known|did you mean|one of'),
+  ],
 )
 def test_optimizers_that_cannot_be_are_refused(fields_, words):
   config = fields.defaults().optim

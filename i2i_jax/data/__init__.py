@@ -93,6 +93,7 @@ def get(config: ConfigDict, split: str) -> Source:
   choice('config.data.fit', config.data.fit, ('stretch', 'cover'))
   try:
     source = module_of(config.data.name).source(config.data, split)
+    first = source[0]
   except OSError as error:  # a source of the user's own that reads a file which is not there
     raise BadInput(f'config.data.name = {config.data.name}: {error}') from None
   if any(load < crop for load, crop in zip(config.data.load_size, config.data.crop_size, strict=True)):
@@ -107,7 +108,6 @@ def get(config: ConfigDict, split: str) -> Source:
     raise BadInput(
       f'config.data.name = {config.data.name}: what it returns without pairs must be an i2i_jax.data.Unpaired'
     )
-  first = source[0]
   for key in ('a', 'b'):
     channels = config.data[f'channels_{key}']
     if first[key].shape[-1] != channels:

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from i2i_jax.errors import BadInput
+
 
 class Scores(NamedTuple):
   """Of one predictor on a split."""
@@ -85,4 +87,8 @@ def lacking(scores: Iterable[str]) -> list[str]:
 def score(images: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
   """All of METRICS; images are clipped to [-1, 1] first, as a file of them would be."""
   images = jnp.clip(images, -1, 1)
-  return {name: metric.function(images, targets) for name, metric in METRICS.items() if metric.function}
+  scores = {name: metric.function(images, targets) for name, metric in METRICS.items() if metric.function}
+  for name, values in scores.items():
+    if (shape := jnp.shape(values)) != images.shape[:1]:
+      raise BadInput(f'metric {name}: it gives {list(shape)} of {len(images)} images; it must give a number each')
+  return scores

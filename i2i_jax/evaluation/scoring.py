@@ -99,11 +99,16 @@ def evaluate(
 
 
 def fit_rivals(config: ConfigDict, direction: str) -> dict[str, Callable]:
-  """The baselines, fitted on pairs: also where the method did not learn from any, or from wrong ones."""
+  """The baselines, fitted on pairs: also where the method did not learn from any, or from wrong ones.
+
+  A folder without pairs has none to fit the regression on, so it is left out there.
+  """
+  none = config.data.name == 'folders' and not config.data.paired
   config = config.copy_and_resolve_references()
-  config.data.update({'paired': True, 'wrong_pairs': 0.0})
+  config.data.update({'paired': not none, 'wrong_pairs': 0.0})
   train = data.eval_batches(data.get(config, 'train'), config, BATCH, limit=FIT_IMAGES)
-  return baselines.fit(turned(train, direction), config.data[f'channels_{direction[1]}'], seed=config.seed)
+  fitted = baselines.fit(turned(train, direction), config.data[f'channels_{direction[1]}'], seed=config.seed)
+  return {who: predict for who, predict in fitted.items() if not (none and who == 'linear')}
 
 
 def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str) -> None:

@@ -65,12 +65,17 @@ class Predictor(NamedTuple):
       pictures: a list of them, or an array [N, H, W, C].
       size: 'input': the net sees a picture at the size that it was trained at, and the output is brought back to the
         picture's own; 'train': the output stays at the size of training; 'full': the net sees all of its pixels,
-        padded by reflection to what it can halve, and the padding is cut off.
+        padded by reflection to what it can halve, and the padding is cut off. With config.data.fit = 'cover' the
+        net sees a picture as large as covers the size of training: all of it, with 'train' its middle.
 
     Raises:
       BadInput: a direction that the run did not learn, another number of channels.
     """
     choice('size', size, SIZES)
+    if isinstance(pictures, np.ndarray) and pictures.ndim != 4:
+      raise BadInput(
+        f'pictures must be a list or [N, H, W, C], not an array {list(pictures.shape)}: put it into a list'
+      )
     return [self.translate_one(picture, direction, size, index) for index, picture in enumerate(pictures)]
 
   def translate_one(

@@ -106,6 +106,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     def loss_fn(outputs):
       fake_b, images, cams = outputs
       distance = reconstruct(fake_b, b)
+      if distance.shape:
+        raise BadInput(f'config.loss.reconstruction = {name}: it gives {list(distance.shape)}, not one number')
       loss, stats, metrics = config.loss.reconstruction_weight * distance, {}, {f'loss/{name}': distance}
       if adversarial:
         params, stats = state.params['disc'], state.extra['batch_stats']['disc']

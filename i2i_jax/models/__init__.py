@@ -45,7 +45,8 @@ def parts(net: nn.Module, made: Any) -> tuple[Any, dict]:
   """What a net has returned, as (y, out). Raises BadInput where it is something else."""
   if isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], dict):
     return made
+  kind = 'an array' if hasattr(made, 'shape') else f'a {type(made).__name__}'
   raise BadInput(
-    f'the net {type(net).__name__} returns {type(made).__name__}; it must return (y, out), out being a dict of '
-    'intermediates, which may be empty'
+    f'the net {type(net).__name__} returns {kind}; it must return (y, out), out being a dict of intermediates, which '
+    'may be empty'
   )

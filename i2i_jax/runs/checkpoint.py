@@ -6,6 +6,7 @@ and `meta`, JSON with the config, the position in the data, the run's random key
 
 import contextlib
 import itertools
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import orbax.checkpoint as ocp
-from absl import logging
 from etils import epath
 from flax.traverse_util import flatten_dict
 
@@ -42,10 +42,11 @@ def manager(workdir: Path, config: ml_collections.ConfigDict | None = None) -> I
       # A deletion torn by a kill would leave a step that is listed but unreadable: rename, `wait` deletes.
       todelete_subdir='deleted',
     )
-  folder, said = epath.Path(workdir).absolute() / layout.CHECKPOINTS, logging.get_verbosity()
-  logging.set_verbosity(logging.ERROR)  # else Orbax warns that what is opened to be read cannot be written
+  folder, logger = epath.Path(workdir).absolute() / layout.CHECKPOINTS, logging.getLogger('absl')
+  level = logger.level
+  logger.setLevel(logging.CRITICAL)  # else Orbax warns that what is opened to be read cannot be written
   checkpoints = ocp.CheckpointManager(folder, options=options)
-  logging.set_verbosity(said)
+  logger.setLevel(level)
   try:
     yield checkpoints
   except BaseException:

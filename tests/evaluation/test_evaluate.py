@@ -11,6 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from i2i_jax import data, train
 from i2i_jax.data import images
+from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import baselines, chosen, metrics, scoring
 from i2i_jax.inference import predictor
 from i2i_jax.methods import base
@@ -160,3 +161,27 @@ def test_scores_of_a_metric_that_is_gone_are_still_shown(run, tmp_path):
   (tmp_path / 'run' / 'eval_test.json').write_text(json.dumps(result))
   assert scoring.table(scoring.evaluate(tmp_path / 'run')).splitlines()[1].endswith('OLD ↑')
   assert '"OLD' in report.write(tmp_path / 'run').read_text()
+
+
+def test_a_folder_without_pairs_is_scored_beside_what_needs_none(tiny, tmp_path, monkeypatch):
+  """Names match in test alone: the regression would need training pairs, and there are none."""
+  rng, root = np.random.default_rng(0), tmp_path / 'photos'
+  for folder, names in (('trainA', 'abcd'), ('trainB', 'efgh'), ('testA', 'xy'), ('testB', 'xy')):
+    (root / folder).mkdir(parents=True)
+    for name in names:
+      images.write_png(root / folder / f'{name}.png', rng.integers(0, 256, (20, 30, 3), np.uint8))
+  with tiny.unlocked():
+    tiny.data.update({'name': 'folders', 'path': str(root), 'paired': False})
+    tiny.batch_size = 2
+  fitted = scoring.fit_rivals(tiny, 'ab')
+  assert set(fitted) == {'copy', 'constant'}
+  targets = [images.fit(images.read(file), (16, 24), 'stretch') for file in (root / 'trainB').iterdir()]
+  expected = images.to_float(np.stack(targets)).mean((0, 1, 2))
+  np.testing.assert_allclose(fitted['constant'](np.zeros((1, 2, 2, 3)))[0, 0, 0], expected, atol=1e-5)
+
+
+def test_a_metric_that_gives_no_number_an_image_is_named(monkeypatch):
+  monkeypatch.setitem(metrics.METRICS, 'mine', metrics.Metric(lambda images, targets: images.mean(), 'MINE', 2))
+  jax.clear_caches()
+  with pytest.raises(BadInput, match=r'metric mine: it gives \[\] of 2 images'):
+    metrics.score(np.zeros((2, 16, 16, 3)), np.zeros((2, 16, 16, 3)))

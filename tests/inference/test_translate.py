@@ -1,5 +1,7 @@
 """A folder of images in, translated images out."""
 
+import logging
+
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -120,3 +122,19 @@ def test_what_is_missing_is_said(run, tmp_path):
   with pytest.raises(BadInput, match='holds no checkpoint'):
     translate.translate(tmp_path / 'empty', run / 'samples', tmp_path / 'out')
   assert not (tmp_path / 'out').exists()
+
+
+def test_one_array_is_not_taken_for_a_list(finished):
+  with pytest.raises(BadInput, match='put it into a list'):
+    i2i_jax.load(finished).translate(np.zeros((16, 24, 3), np.uint8))
+
+
+def test_reading_a_run_leaves_the_log_as_quiet_as_it_was(finished):
+  logger = logging.getLogger('absl')
+  before = logger.level
+  try:
+    logger.setLevel(logging.CRITICAL)
+    i2i_jax.load(finished)
+    assert logger.level == logging.CRITICAL
+  finally:
+    logger.setLevel(before)

@@ -40,3 +40,13 @@ def test_pix2pix_learns_by_the_loss_that_the_config_names():
     assert metrics[0]['loss/gen'] == pytest.approx(5 * metrics[0][f'loss/{short}'], rel=1e-5)
     states[short] = state.params['gen']
   assert not np.allclose(*(jax.tree.leaves(params)[1] for params in states.values()))
+
+
+def test_a_loss_that_is_no_number_is_named():
+  config = small('pix2pix', **{'loss.gan': 'none', 'loss.reconstruction': f'{__name__}.each'})
+  with pytest.raises(BadInput, match=r'reconstruction = each: it gives \[2\], not one number'):
+    trained(config, 1)
+
+
+def each(fake, real):
+  return abs(fake - real).mean((1, 2, 3))
