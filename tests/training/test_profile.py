@@ -35,7 +35,7 @@ def compilations(monkeypatch):
   jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.mark.parametrize('method', ['pix2pix', 'cyclegan'])
+@pytest.mark.parametrize('method', ['pix2pix', pytest.param('cyclegan', marks=pytest.mark.slow)])
 def test_nothing_compiles_after_the_first_step(tiny, tmp_path, compilations, method):
   with tiny.unlocked():
     tiny.update({'method': method, 'steps': 5, 'eval_every': 5, 'checkpoint_every': 5, 'samples': 0, 'ema': 0.9})
