@@ -5,6 +5,8 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(if 
   'import sys; sys.version_info >= (3, 11) and print(1)' 2>/dev/null),$(p))))
 BIN := .venv/bin
 RUN := runs/demo
+PYTEST := $(BIN)/python -m pytest -n 2
+NOTEBOOKS := $(PYTEST) --dist worksteal --nbmake notebooks/05* notebooks/0[1-4]*  # the longest first
 # Tests that compile nothing large.
 QUICK := $(addprefix tests/,test_house.py test_docs.py test_numbers.py test_plan.py test_fields.py test_optim.py data \
   losses/test_losses.py losses/test_image_pool.py losses/test_reconstruction.py models/test_models.py)
@@ -20,15 +22,15 @@ demo: .venv/.demo
 	@$(BIN)/i2i report --workdir=$(RUN)
 
 test: .venv/.test browser check
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
-	$(BIN)/python -m pytest -n 2 --dist worksteal --nbmake notebooks/05* notebooks/0[1-4]* # the longest first
+	$(PYTEST) --dist worksteal -m 'not slow'
+	$(NOTEBOOKS)
 
 test-all: .venv/.test browser check
-	$(BIN)/python -m pytest -n 2 --dist worksteal
-	$(BIN)/python -m pytest -n 2 --dist worksteal --nbmake notebooks/05* notebooks/0[1-4]* # the longest first
+	$(PYTEST) --dist worksteal
+	$(NOTEBOOKS)
 
 quick: .venv/.test check
-	$(BIN)/python -m pytest -n 2 -m 'not slow' $(QUICK)
+	$(PYTEST) -m 'not slow' $(QUICK)
 
 check: .venv/.test
 	@$(BIN)/ruff check --quiet .

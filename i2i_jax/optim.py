@@ -69,9 +69,9 @@ def optimizer(config: ConfigDict, rate: optax.Schedule) -> optax.GradientTransfo
     decay = [optax.add_decayed_weights(config.weight_decay)] if config.weight_decay else []
     return optax.chain(*clip, *decay, tx) if clip or decay else tx
   functions = {name: f for name, f in vars(optax).items() if inspect.isfunction(f)}
-  known = [name for name, f in functions.items() if 'learning_rate' in inspect.signature(f).parameters]
-  known = [name for name in known if not name.startswith(('_', 'scale_by'))]
-  make = functions[choice('config.optim.name', config.name, known)]
+  public = {name: f for name, f in functions.items() if not name.startswith(('_', 'scale_by'))}
+  known = {name: f for name, f in public.items() if 'learning_rate' in inspect.signature(f).parameters}
+  make = known[choice('config.optim.name', config.name, known)]
   taken = inspect.signature(make).parameters
   if config.weight_decay and 'weight_decay' not in taken:
     raise BadInput(f'config.optim.weight_decay = {config.weight_decay}: {config.name} has none; set it to 0')

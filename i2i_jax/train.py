@@ -84,9 +84,9 @@ def train(
     )
     progress, batches = Progress(step=plan.start, steps=config.steps, batch_size=config.batch_size), Batches(iterator)
     chosen = (writers.files, *writers.chosen(config.writers))
-    written = [progress.writer, *(make(workdir, config, plan.start) for make in chosen)]
-    check, log = hooks.check_finite(checkpoints), hooks.log(plan, written, batches)
-    validate, save = hooks.validate(plan, written), hooks.save(plan, checkpoints, iterator, key)
+    writer = writers.together([progress.writer, *(make(workdir, config, plan.start) for make in chosen)])
+    check, log = hooks.check_finite(checkpoints), hooks.log(plan, writer, batches)
+    validate, save = hooks.validate(plan, writer), hooks.save(plan, checkpoints, iterator, key)
     every = (check, log, validate, save)  # what is not finite is not logged; a checkpoint that is saved was scored
     if plan.start == 0:
       validate.act(0, state)
@@ -94,9 +94,7 @@ def train(
     # ------------------------------------------------------------------------------------------------ loop
     late = None  # step and metrics of the step before, fetched while the device computes
     began = time.monotonic()
-    with contextlib.ExitStack() as closing, profiling.Trace(workdir, plan.start if profile else None) as trace:
-      for writer in written:
-        closing.callback(writer.close)
+    with contextlib.closing(writer), profiling.Trace(workdir, plan.start if profile else None) as trace:
       for step in range(plan.start + 1, plan.end + 1):
         trace.before(step)
         local = next(batches)

@@ -59,6 +59,6 @@ def trained(config, steps: int):
 
 def whole_state(folder):
   """The State of a run's newest checkpoint, with its optimizers."""
-  run, shapes = checkpoint.outline(folder, mesh.make('data=1'))
+  run = checkpoint.outline(folder, mesh.make('data=1'))
   with checkpoint.manager(folder) as checkpoints:
-    return checkpoint.restore_state(checkpoints, run.step, shapes)
+    return checkpoint.restore_state(checkpoints, run.step, run.state)

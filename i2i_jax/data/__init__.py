@@ -9,7 +9,6 @@ one picture, `s.groups` has a label of each: an interval then takes groups for i
 """
 
 import functools
-import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
@@ -128,13 +127,7 @@ def module_of(name: str) -> ModuleType:
   """The module of a source of this package, or of the user's own where `name` has a dot."""
   if '.' not in name:
     return registry.entry(sources.__name__, choice('config.data.name', name, SOURCES))
-  try:
-    module = importlib.import_module(name)
-  except ModuleNotFoundError as error:
-    raise BadInput(f'config.data.name = {name}: {error}; the module must be installed or lie on PYTHONPATH') from None
-  if not hasattr(module, 'source'):
-    raise BadInput(f'config.data.name = {name}: that module has no function source(config.data, split)')
-  return module
+  return registry.outside(f'config.data.name = {name}', name, 'source(config.data, split)')
 
 
 def groups(source: Source) -> list[str]:

@@ -1,6 +1,6 @@
 """Scores of images against their targets: pure functions on [B, H, W, C] in [-1, 1], one number an image.
 
-A metric is an entry of METRICS, at the end of this file; tables, curves, pages and sweeps take it from there.
+A metric is an entry of METRICS; tables, curves, pages and sweeps take it from there.
 """
 
 from collections.abc import Callable, Iterable

@@ -123,15 +123,13 @@ def load(
     BadInput: no such folder, no checkpoint in it, not this one.
   """
   shardings = mesh.make(mesh_spec)
-  run, shapes = checkpoint.outline(Path(workdir), shardings, step)
-  part, of = generators(shapes), run.config.data
+  run = checkpoint.outline(Path(workdir), shardings, step)
+  part, of = generators(run.state), run.config.data
   functions = {d: Program(t, shardings, run.config.seed, batch) for d, t in run.method.translators.items()}
   if ahead in functions:
     functions[ahead].compiled(part, (*of.crop_size, of[f'channels_{ahead[0]}']))
     memory.give_back()
-  with checkpoint.manager(Path(workdir)) as checkpoints:
-    state = checkpoint.read(checkpoints, run.step, shapes, part)
-  return Predictor(run._replace(state=state), functions)
+  return Predictor(checkpoint.read(Path(workdir), run, part), functions)
 
 
 def padded(image: np.ndarray, multiple: int) -> np.ndarray:

@@ -3,14 +3,13 @@
 Each takes (fake, real), both [B, H, W, C] in [-1, 1], and gives a scalar, the mean over all pixels.
 """
 
-import importlib
-import sys
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from i2i_jax.errors import BadInput, choice
+from i2i_jax import registry
+from i2i_jax.errors import choice
 
 
 def get(name: str) -> Callable:
@@ -20,14 +19,12 @@ def get(name: str) -> Callable:
     BadInput: there is none.
   """
   module, dot, function = name.rpartition('.')
-  if not dot:
-    own = sys.modules[__name__]
-    known = [k for k, v in vars(own).items() if getattr(v, '__module__', '') == __name__ and k != 'get']
-    return getattr(own, choice('config.loss.reconstruction', name, known))
-  try:
-    return getattr(importlib.import_module(module), function)
-  except (ModuleNotFoundError, AttributeError) as error:
-    raise BadInput(f'config.loss.reconstruction = {name}: {error}') from None
+  if dot:
+    return getattr(
+      registry.outside(f'config.loss.reconstruction = {name}', module, f'{function}(fake, real)'), function
+    )
+  known = {k: f for k, f in globals().items() if getattr(f, '__module__', '') == __name__ and k != 'get'}
+  return known[choice('config.loss.reconstruction', name, known)]
 
 
 def l1(fake: jax.Array, real: jax.Array) -> jax.Array:

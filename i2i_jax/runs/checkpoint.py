@@ -154,39 +154,38 @@ class Run(NamedTuple):
 
 def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> Run:
   """Reads the weights of a run's newest checkpoint, or of that of `step`; its optimizers' state is left out."""
-  run, shapes = outline(workdir, shardings, step)
-  with manager(workdir) as checkpoints:
-    return run._replace(state=read(checkpoints, run.step, shapes, base.weights(shapes)))
+  run = outline(workdir, shardings, step)
+  return read(workdir, run, base.weights(run.state))
 
 
-def outline(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> tuple[Run, base.State]:
-  """A run without any weights, and the shapes of its whole State."""
+def outline(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> Run:
+  """A run whose State holds shapes in place of arrays."""
   step = pick(workdir, step)
   with manager(workdir) as checkpoints:
     config = from_dict(restore_meta(checkpoints, step)['config'])
   precision.check(config.precision)
   method = methods.get(config)
   shapes = jax.eval_shape(method.init, jax.random.key(0), example_batch(config))
-  shapes = placed(shapes, shardings.replicated)
-  return Run(config, method, shapes, step), shapes
+  return Run(config, method, placed(shapes, shardings.replicated), step)
 
 
-def read(checkpoints: ocp.CheckpointManager, step: int, shapes: base.State, part: base.State) -> base.State:
-  """`part` of a State, whose shapes are `shapes`, from a checkpoint.
+def read(workdir: Path, run: Run, part: base.State) -> Run:
+  """An `outline` with `part` of its State as it was saved.
 
   The large arrays come first and few at a time: what Orbax needs besides them, as much again, is then never on top
   of all of them.
   """
   left = sorted(jax.tree.leaves_with_path(part), key=lambda leaf: -leaf[1].size)
   found: dict = {}
-  while left:
-    sizes = itertools.accumulate(x.size * x.dtype.itemsize for _, x in left)
-    count = max(1, sum(size <= READ_BYTES for size in sizes))
-    now, left = {path for path, _ in left[:count]}, left[count:]
-    target = jax.tree.map_with_path(lambda path, x, now=now: x if path in now else ocp.PLACEHOLDER, shapes)
-    state = restore_state(checkpoints, step, target)
-    found |= {path: x for path, x in jax.tree.leaves_with_path(state) if path in now}
-  return jax.tree.map_with_path(lambda path, _: found[path], part)
+  with manager(workdir) as checkpoints:
+    while left:
+      sizes = itertools.accumulate(x.size * x.dtype.itemsize for _, x in left)
+      count = max(1, sum(size <= READ_BYTES for size in sizes))
+      now, left = {path for path, _ in left[:count]}, left[count:]
+      target = jax.tree.map_with_path(lambda path, x, now=now: x if path in now else ocp.PLACEHOLDER, run.state)
+      state = restore_state(checkpoints, run.step, target)
+      found |= {path: x for path, x in jax.tree.leaves_with_path(state) if path in now}
+  return run._replace(state=jax.tree.map_with_path(lambda path, _: found[path], part))
 
 
 def start_from(state: base.State, run: Run, where: str) -> base.State:

@@ -1,7 +1,7 @@
 """What happens between the updates: one hook for each purpose, in the order in which `train` names them."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import grain
@@ -54,19 +54,18 @@ def check_finite(checkpoints: ocp.CheckpointManager) -> Hook:
   return Hook(metrics=metrics)
 
 
-def log(plan: Plan, writers: Sequence[Writer], batches: Batches) -> Hook:
+def log(plan: Plan, writer: Writer, batches: Batches) -> Hook:
   """The losses, at each config.log_every-th step and at the run's last."""
 
   def metrics(step, values):
     if step % plan.config.log_every == 0 or step == plan.config.steps:
       values = {**values, 'data/wait': batches.waiting()}
-      for writer in writers:
-        writer.scalars(step, values)
+      writer.scalars(step, values)
 
   return Hook(metrics=metrics)
 
 
-def validate(plan: Plan, writers: Sequence[Writer]) -> Hook:
+def validate(plan: Plan, writer: Writer) -> Hook:
   """Scores and pictures of the validation split."""
   config, method = plan.config, plan.method
   predict = {d: Program(translator, plan.shardings, config.seed) for d, translator in method.translators.items()}
@@ -77,8 +76,7 @@ def validate(plan: Plan, writers: Sequence[Writer]) -> Hook:
       batches = scoring.turned(data.eval_batches(plan.val_data, config, BATCH), direction)
       scores = scoring.score({'val': functools.partial(predict[direction], state)}, batches)['val']
       values = {f'val/{name}{layout.suffix(direction)}': value for name, value in scores.means().items()}
-      for writer in writers:
-        writer.scalars(step, values)
+      writer.scalars(step, values)
     if config.samples:
       draw(step, state)
 
@@ -86,12 +84,10 @@ def validate(plan: Plan, writers: Sequence[Writer]) -> Hook:
     batch = next(data.eval_batches(plan.val_data, config, config.samples, limit=config.samples))
     columns = sample_columns({d: functools.partial(p, state) for d, p in predict.items()}, batch)
     rows = [[images.to_uint8(x) for x in row] for row in zip(*columns.values(), strict=True)]
-    for writer in writers:
-      writer.picture(step, layout.SAMPLES, images.grid(rows))
+    writer.picture(step, layout.SAMPLES, images.grid(rows))
     if view:
       rows, names = attention.rows(view, state, batch['a'])
-      for writer in writers:
-        writer.picture(step, layout.ATTENTION, images.grid(rows))
+      writer.picture(step, layout.ATTENTION, images.grid(rows))
       folder.note(plan.workdir, attention=names)
 
   return Hook(due=lambda step, last: step % config.eval_every == 0 or step == config.steps, act=act)

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,15 @@ class Writer(NamedTuple):
   scalars: Callable = lambda step, values: None  # {'loss/l1': float, ...}
   picture: Callable = lambda step, name, image: None  # uint8 [H, W, 3]
   close: Callable = lambda: None
+
+
+def together(writers: Sequence[Writer]) -> Writer:
+  """One writer, which passes on to each of `writers` what it is given."""
+
+  def each(name):
+    return lambda *given: [getattr(writer, name)(*given) for writer in writers]
+
+  return Writer(*map(each, Writer._fields))
 
 
 def files(workdir: Path, config: ConfigDict, start: int) -> Writer:
