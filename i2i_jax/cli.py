@@ -41,7 +41,7 @@ def run_options(parser: argparse.ArgumentParser, *, direction: bool = True, step
   if direction:
     parser.add_argument('--direction', default='ab', choices=('ab', 'ba'), help='default: ab')
   if step:
-    text = 'the checkpoint; best: on the validation split; default: the newest'
+    text = 'the checkpoint; best or best:METRIC: on the validation split; default: the newest'
     parser.add_argument('--step', metavar='STEP|best', help=text)
 
 

@@ -26,7 +26,7 @@ def variables_of(run: checkpoint.Run, net: str, direction: str) -> dict:
   if net not in run.state.params:
     raise BadInput(f'--net={net}: this run has none')
   checkpoint.check_direction(run, direction)
-  params = base.translating(run.state, run.config) if net == 'gen' else run.state.params[net]
+  params = base.translating(run.state) if net == 'gen' else run.state.params[net]
   stats = run.state.extra['batch_stats'][net]
   if len(run.method.translators) > 1:
     key = direction if net == 'gen' else direction[1]  # what goes to B is judged by B's discriminator

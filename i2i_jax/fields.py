@@ -41,6 +41,8 @@ def defaults() -> ConfigDict:
       'writers': 'tensorboard',  # where scalars and pictures go besides files: tensorboard,wandb or one or none
       'log_every': 50,  # steps between lines of metrics.jsonl
       'eval_every': 1000,  # between scores and pictures of the validation split
+      # What is scored there: protocols or metrics, those with :STEPS less often: 'pixel,kd_lite0:5000'.
+      'evals': 'pixel',
       'checkpoint_every': 1000,
       'keep': 3,  # the newest checkpoints that stay
       'keep_every': 0,  # and each that is a multiple of this; 0: none
@@ -58,6 +60,7 @@ def data() -> dict:
     'load_size': (286, 286),  # training images are resized to this,
     'crop_size': (256, 256),  # then cropped at random; evaluation resizes straight to this
     'fit': 'stretch',  # to that size whatever its shape, as the papers; or cover: the shape is kept, the rest cut off
+    'labels': (),  # colours of label images, ((0, 0, 0), (255, 0, 0), ...): they are then scored as such, too
     'flip': True,  # mirror half of the training pairs, left to right
     # earth
     'task': 'relief',  # relief, satellite or map

@@ -8,6 +8,7 @@ import ml_collections
 
 from i2i_jax import data, methods
 from i2i_jax.errors import BadInput
+from i2i_jax.evaluation import evals
 from i2i_jax.methods.base import Method, State
 from i2i_jax.runs import checkpoint, folder
 from i2i_jax.runtime import mesh, precision
@@ -25,6 +26,7 @@ class Plan(NamedTuple):
   stages: list  # of sizes, see training/grow.py
   start: int  # steps that are done
   end: int  # where this session ends
+  evals: list  # (each so many steps, metrics, weights of the nets they need), see evaluation/evals.py
   init_from: Path | None
   profile: bool
 
@@ -66,8 +68,9 @@ def make_plan(
     )
   if start < end:
     checkpoint.check_room(workdir, shapes, copies=2, fault=BadInput)
+  scores = evals.read(config, val_data.paired)
   return Plan(
-    config, workdir, shardings, train_data, val_data, method, shapes, stages, start, end, init_from, profile
+    config, workdir, shardings, train_data, val_data, method, shapes, stages, start, end, scores, init_from, profile
   )
 
 

@@ -5,7 +5,8 @@
 An experiment is a file like those in experiments/: its docstring states a question, CONFIG names a config, and
 sweep() yields (name, fields of the config to set), the baseline first. FIELDS are set in all variants; MATCH
 ('params' or 'flops') scales the width of each variant's generator until it costs what the baseline's does; METRIC
-(psnr) chooses checkpoints on the validation split and orders the table; COMPARE names pairs of variants that are
+(psnr) chooses checkpoints on the validation split and orders the table; PROTOCOL (pixel) is that of the test scores;
+COMPARE names pairs of variants that are
 compared with one another, besides each with the baseline.
 
 Only what is not yet done is run, so a sweep may be stopped (Ctrl-C or SIGTERM) and started again at will. A run that
@@ -34,8 +35,8 @@ from tqdm import tqdm
 
 from i2i_jax import cli, data, methods
 from i2i_jax.config import check_read, completed, differences, load, override, read_json, to_dict, value_at
-from i2i_jax.errors import BadInput, RunFault
-from i2i_jax.evaluation import metrics
+from i2i_jax.errors import BadInput, RunFault, choice
+from i2i_jax.evaluation import evals, metrics, protocols, scoring
 from i2i_jax.runs import folder, layout
 from i2i_jax.runtime import cost
 from i2i_jax.sweeps import match, report
@@ -84,6 +85,10 @@ def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> di
     # Each score of the validation split has its checkpoint, so that the best can be taken.
     override(config, {'checkpoint_every': config.eval_every, 'keep_every': config.eval_every})
     methods.get(config)
+    if experiment.metric not in next(iter(evals.names(config, paired=True).values()), ()):
+      raise BadInput(
+        f'{name}: METRIC = {experiment.metric!r} is not scored each config.eval_every: add it to config.evals'
+      )
     ratio = float('nan')
     if experiment.match:
       kind = match.KINDS.get(experiment.match)
@@ -179,9 +184,12 @@ def result_of(run: Trial) -> dict | None:
   return read_json(file) if file.exists() else None
 
 
-def is_done(run: Trial) -> bool:
-  """Whether a run has all scores: not one that was scored before a metric was added."""
-  return (result := result_of(run)) is not None and not metrics.lacking(result['scores'])
+def is_done(run: Trial, protocol: str) -> bool:
+  """Whether a run has all of a protocol's scores: not one that was scored before a metric was added."""
+  if (result := result_of(run)) is None:
+    return False
+  names = scoring.names_of(protocols.get(protocol), run.config, paired=True)
+  return not scoring.lacking(names, {*result['scores'], *result.get('set_scores', {})})
 
 
 # ----------------------------------------------------------------------------------------------------- run
@@ -209,10 +217,11 @@ def on_core(slot: int) -> Iterator[None]:
     os.sched_setaffinity(0, cores)
 
 
-def start(run: Trial, slot: int, metric: str, variables: dict[str, str]) -> subprocess.Popen:
+def start(run: Trial, slot: int, experiment: Experiment, variables: dict[str, str]) -> subprocess.Popen:
   run.folder.parent.mkdir(parents=True, exist_ok=True)
   folder.write_json(run.file, to_dict(run.config))
-  arguments = [f'--config={run.file}', f'--workdir={run.folder}', f'--metric={metric}', '--stop_with_parent']
+  arguments = [f'--config={run.file}', f'--workdir={run.folder}', f'--metric={experiment.metric}']
+  arguments += [f'--protocol={experiment.protocol}', '--stop_with_parent']
   # A session of its own: Ctrl-C reaches the sweep alone, which then stops each run once. The pipe to its standard
   # input closes when the sweep ends, however it does.
   with open(run.log, 'a') as log, on_core(slot):
@@ -240,7 +249,7 @@ def wait_for_earlier(runs: list[Trial]) -> None:
       time.sleep(POLL_SECONDS)
 
 
-def run_all(runs: list[Trial], jobs: int, metric: str, total: int) -> tuple[list[tuple[Trial, int]], int]:
+def run_all(runs: list[Trial], jobs: int, experiment: Experiment, total: int) -> tuple[list[tuple[Trial, int]], int]:
   """Runs them, `jobs` at a time. Returns those that failed with their exit codes, and the signal that stopped it."""
   waiting, running, failed = list(runs), {}, []
   variables = environment(jobs)
@@ -257,7 +266,7 @@ def run_all(runs: list[Trial], jobs: int, metric: str, total: int) -> tuple[list
       for slot in range(jobs):
         if waiting and slot not in running and not stop.signal:
           run = waiting.pop(0)
-          running[slot] = run, start(run, slot, metric, variables)
+          running[slot] = run, start(run, slot, experiment, variables)
           bar.set_postfix_str(', '.join(f'{r.variant}/seed{r.seed}' for r, _ in running.values()), refresh=terminal)
       if stop.signal:
         for _, process in running.values():
@@ -271,7 +280,7 @@ def run_all(runs: list[Trial], jobs: int, metric: str, total: int) -> tuple[list
           del running[slot]
           process.communicate()
           bar.update()
-          if process.returncode or not is_done(run):
+          if process.returncode or not is_done(run, experiment.protocol):
             failed.append((run, process.returncode))
           bar.set_postfix_str('')
           if not terminal:
@@ -296,8 +305,8 @@ def main() -> int:
   if args.seeds < 1 or args.jobs < 1:
     raise BadInput('--seeds and --jobs must be at least 1')
   experiment = read_experiment(args.experiment)
-  if experiment.metric not in metrics.METRICS:
-    raise BadInput(f'{args.experiment}: METRIC = {experiment.metric!r}: it is one of {", ".join(metrics.METRICS)}')
+  choice(f'{args.experiment}: METRIC', experiment.metric, metrics.METRICS)
+  choice(f'{args.experiment}: PROTOCOL', experiment.protocol, protocols.NAMES)
   mark = check_folder(args.workdir, args.experiment, experiment)
   configs = variant_configs(experiment, given, args.workdir / WIDTHS)
   runs = plan(configs, args.workdir, args.seeds)
@@ -307,10 +316,12 @@ def main() -> int:
     folder.write_json(args.workdir / MARK, mark)
     wait_for_earlier(runs)
     began = time.monotonic()
-    todo = [run for run in runs if not is_done(run)]
-    failed, stopped = run_all(todo, args.jobs, experiment.metric, len(runs))
+    todo = [run for run in runs if not is_done(run, experiment.protocol)]
+    failed, stopped = run_all(todo, args.jobs, experiment, len(runs))
     ratios = {name: ratio for name, (_, ratio) in configs.items()}
-    results = [(run.variant, run.seed, run.folder, result_of(run)) for run in runs if is_done(run)]
+    results = [
+      (run.variant, run.seed, run.folder, result_of(run)) for run in runs if is_done(run, experiment.protocol)
+    ]
     if results:
       paths = report.write(
         args.workdir,

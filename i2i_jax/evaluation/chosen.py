@@ -1,5 +1,6 @@
 """Which checkpoint: the newest, one that is named, or the one that is best on the validation split."""
 
+import contextlib
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -18,19 +19,35 @@ def step_of(workdir: Path, given: str | None, split: str = '') -> tuple[int | No
   """The step that --step=`given` means, None for the newest; and how it was chosen, for the record.
 
   Raises:
-    BadInput: `given` is neither a number nor 'best'; nothing was scored on validation; the validation images are
-      those of `split`, on which the checkpoint is to be scored.
+    BadInput: `given` is neither a number nor 'best' nor 'best:METRIC'; nothing was scored on validation; the
+      validation images are those of `split`, on which the checkpoint is to be scored.
   """
   if given is None:
     return None, 'newest'
   if given.isdigit():
     return int(given), 'given'
-  if given != 'best':
-    raise BadInput(f'--step {given}: give a step, or best')
-  step = best_step(workdir)
+  best, _, metric = given.partition(':')
+  metric = metric or METRIC
+  if best != 'best':
+    raise BadInput(f'--step {given}: give a step, best, or best:METRIC')
+  step = best_step(workdir, metric)
   if split:
     check_choice(from_dict(read_json(workdir / layout.CONFIG)), split)
-  return step, f'best val/{METRIC}'
+  return step, f'best val/{metric}'
+
+
+def others(workdir: Path, step: int | None, split: str) -> dict[str, tuple[int, str]]:
+  """What else of a run can be scored beside a checkpoint's average: a row's name -> (step, 'ema' or 'last').
+
+  Its last weights, where it keeps an average; the checkpoint that was best on validation, unless that would choose on
+  the images of `split`.
+  """
+  config, step = from_dict(read_json(workdir / layout.CONFIG)), checkpoint.pick(workdir, step)
+  found = {'last weights': (step, 'last')} if config.ema else {}
+  with contextlib.suppress(BadInput):
+    check_choice(config, split)
+    found[f'best val/{METRIC}'] = (best_step(workdir), 'ema')
+  return found
 
 
 def check_choice(config: ConfigDict, split: str) -> None:
@@ -53,5 +70,4 @@ def best_step(workdir: Path, metric: str = METRIC) -> int:
   scored = {line['step']: line[f'val/{metric}'] for line in log if line['step'] in kept and f'val/{metric}' in line}
   if not scored:
     raise BadInput(f'{workdir}: no checkpoint has a val/{metric}: set config.checkpoint_every = config.eval_every')
-  sign = -1 if metrics.entry(metric).lower_is_better else 1
-  return max(scored, key=lambda step: (sign * scored[step], -step))
+  return min(scored, key=lambda step: (metrics.entry(metric).badness(scored[step]), step))

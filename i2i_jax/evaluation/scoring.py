@@ -1,4 +1,4 @@
-"""Scores a run's checkpoint on a split, beside the baselines: the protocol `pixel` (see `i2i evaluate --help`)."""
+"""Scores a run's checkpoint on a split by a protocol, beside the baselines (see `i2i evaluate --help`)."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,27 +12,50 @@ from i2i_jax import data
 from i2i_jax.config import read_json
 from i2i_jax.data import images
 from i2i_jax.errors import BadInput
-from i2i_jax.evaluation import baselines, metrics
+from i2i_jax.evaluation import baselines, features, metrics, protocols
+from i2i_jax.evaluation.measure import Measure, make
+from i2i_jax.evaluation.protocols import Protocol
 from i2i_jax.inference.predictor import BATCH, Predictor, load
 from i2i_jax.runs import checkpoint, layout
 from i2i_jax.runs.folder import write_json
+from i2i_jax.runtime import mesh
 
 PICTURES = 12  # images of the split, evenly spread, that are kept
 FIT_IMAGES = 1024  # training images, evenly spread, that the baselines are fitted on
-PROTOCOL = 'pixel'
+FEW = 2000  # images, below which FID is biased
+SAMPLING = {
+  'config': {},
+  'train': {'dropout': True, 'batch_stats': 'batch'},
+  'eval': {'dropout': False, 'batch_stats': 'running'},
+}
 
 
-def score(predictors: dict[str, Callable], batches: Iterable[dict]) -> dict[str, metrics.Scores]:
-  """Scores of each `predict(a, first)` over batches {'a', 'b'}. The protocol `pixel` has none of a whole set."""
+def score(
+  predictors: dict[str, Callable], batches: Iterable[dict], measure: Measure, paired: bool = True
+) -> dict[str, metrics.Scores]:
+  """Scores of each `predict(a, first)` over batches {'a', 'b'}; a side that is used up is empty there.
+
+  Without partners, `paired` off, sets are compared alone.
+  """
   parts: dict[str, list] = {who: [] for who in predictors}
+  seen: dict[str, list] = {who: [] for who in (*predictors, '')}  # features, of the targets under ''
   first = 0
   for batch in batches:
-    for who, predict in predictors.items():
-      fake_b = predict(batch['a'], first).astype(np.float32)
-      parts[who].append(jax.device_get(metrics.score(fake_b, batch['b'].astype(np.float32))))
+    if len(batch['b']):
+      seen[''].append(measure.features(batch['b']))
+    for who, predict in predictors.items() if len(batch['a']) else ():
+      fake_b = predict(batch['a'], first)
+      seen[who].append(measure.features(fake_b))
+      if paired:
+        parts[who].append(measure.pairs(fake_b, batch['b']))
     first += len(batch['a'])
-  joined = {who: jax.tree.map(lambda *x: np.concatenate(x), *scores) for who, scores in parts.items()}
-  return {who: metrics.Scores(per_image, {}) for who, per_image in joined.items()}
+  real = joined(seen[''])
+  sets = {who: measure.sets(joined(seen[who]), real) for who in predictors}
+  return {who: metrics.Scores(joined(parts[who]), *sets[who]) for who in predictors}
+
+
+def joined(parts: list[dict]) -> dict[str, np.ndarray]:
+  return jax.tree.map(lambda *x: np.concatenate(x), *parts) if parts else {}
 
 
 def turned(batches: Iterable[dict], direction: str) -> Iterator[dict]:
@@ -41,13 +64,30 @@ def turned(batches: Iterable[dict], direction: str) -> Iterator[dict]:
     yield batch if direction == 'ab' else {**batch, 'a': batch['b'], 'b': batch['a']}
 
 
+def names_of(protocol: Protocol, config: ConfigDict, paired: bool) -> tuple[str, ...]:
+  """The metrics that a protocol has for a data set: of pairs only where images have partners."""
+  names = protocol.metrics or metrics.without_weights(bool(config.data.labels))
+  return tuple(name for name in names if paired or metrics.entry(name).whole_set)
+
+
+def nets_of(names: Iterable[str], config: ConfigDict, given: Iterable[Path] = ()) -> dict[str, features.Weights]:
+  """The weights of what the metrics compare, from files or packages; of label images, their colours."""
+  nets = features.load([of for name in names if (of := metrics.entry(name).of)], given)
+  if config.data.labels:
+    nets['labels'] = features.Weights(np.asarray(config.data.labels, np.float32), {})
+  return nets
+
+
 def evaluate(
   workdir: Path,
   split: str = 'test',
   step: int | None = None,
   direction: str = 'ab',
   *,
+  protocol: str = 'pixel',
+  weights: tuple[Path, ...] = (),
   chosen: str = 'newest',
+  others: dict[str, tuple[int, str]] | None = None,
   rivals: bool = True,
   again: bool = False,
 ) -> dict:
@@ -55,47 +95,103 @@ def evaluate(
 
   Args:
     step: of the checkpoint; None: the newest. chosen: how it was chosen, for the record (`chosen.step_of`).
+    protocol: of evaluation/protocols/. weights: files of the nets that it needs (`features.load`).
+    others: more of the same run, a row each: name -> (step, 'ema' or 'last').
     rivals: whether the baselines are fitted and scored too. again: whether existing scores are made again; those
       that lack a metric always are.
   """
-  name = layout.scores(split, direction)
+  rules = protocols.get(protocol)
+  name = layout.scores(split, direction, protocol)
   out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
-  old = read_json(out) if out.exists() else {}
-  complete = (
-    bool(old) and (len(old['scores']) > 1 or not rivals) and not any(map(metrics.lacking, old['scores'].values()))
-  )
-  if complete and old['step'] == step and not again:
-    print(f'{out} holds the scores of step {step} already')
-    if old.get('chosen') != chosen:
-      old['chosen'] = chosen
-      write_json(out, old)
+  outline = checkpoint.outline(workdir, mesh.make(''), step)
+  checkpoint.check_direction(outline, direction)
+  source = data.get(outline.config, split)
+  names = names_of(rules, outline.config, source.paired)
+  if not names:
+    raise BadInput(
+      f'--split {split}: its images have no partners to be scored against; translate them, or compare sets: '
+      f'--protocol {" or ".join(p for p in protocols.NAMES if protocols.get(p).whole_domain)}'
+    )
+  if rules.size and outline.config.data.crop_size[0] != rules.size:
+    print(f'protocol {protocol}: its images are of {rules.size} px, these of {outline.config.data.crop_size[0]}')
+  rows = {outline.config.method, *(others or {}), *(['copy'] if rivals else [])}
+  if not again and (old := stored(out, step, chosen, names, rows)):
     return old
 
-  trained = load(workdir, step, mesh_spec='', batch=BATCH, ahead=direction)
-  run = trained.run
-  checkpoint.check_direction(run, direction)
-  source = data.get(run.config, split)
-  if not source.paired:
-    raise BadInput(f'--split {split}: its images have no partners to be scored against; translate them instead')
-  predictors = {run.config.method: lambda a, first: trained.predict(a, direction, first)}
+  nets = nets_of(names, outline.config, weights)
+  measure = make(names, nets, rules.filter, mesh.make(''))
+  sampling = SAMPLING[rules.sampling]
+  trained = load(workdir, step, mesh_spec='', batch=BATCH, ahead=direction, test=sampling)
+  config = trained.run.config
+  predictors = {config.method: predictor(trained, direction)}
+  for who, (at, which) in (others or {}).items():
+    other = load(workdir, at, mesh_spec='', batch=BATCH, ahead='', test=sampling, weights=which)
+    predictors[who] = predictor(other, direction)
   if rivals:
-    predictors |= fit_rivals(run.config, direction)
-  scores = score(predictors, turned(data.eval_batches(source, run.config, BATCH), direction))
+    predictors |= fit_rivals(config, direction)
+  scores = score(predictors, turned(batches_of(source, config), direction), measure, source.paired)
+  counts = counts_of(source, direction)
   result = {
-    'protocol': PROTOCOL,
+    'protocol': protocol,
+    'filter': rules.filter,
     'split': split,
     'direction': direction,
     'step': step,
     'chosen': chosen,  # newest, given, or best val/METRIC
-    'weights': 'ema' if run.config.ema else 'final',
-    'images': len(source),
+    'weights': 'ema' if config.ema else 'final',
+    'seed': config.seed,
+    'images': counts[0],
+    'targets': counts[1],
+    'nets': {net: of.files for net, of in nets.items() if of.files},
     'scores': {who: s.means() for who, s in scores.items()},
+    'deviations': {who: s.deviations for who, s in scores.items() if s.deviations},
     'per_image': {who: {k: v.tolist() for k, v in s.per_image.items()} for who, s in scores.items()},
   }
-  keep_pictures(workdir / name, source, trained, direction)
+  keep_pictures(workdir / layout.scores(split, direction), source, trained, direction)
   write_json(out, result)
   return result
+
+
+def stored(out: Path, step: int, chosen: str, names: Iterable[str], rows: Iterable[str]) -> dict | None:
+  """The scores in a file, where they are of that step and lack nothing."""
+  old = read_json(out) if out.exists() else {}
+  if not old or old['step'] != step or set(rows) - old['scores'].keys():
+    return None
+  if any(lacking(names, of) for of in old['scores'].values()):
+    return None
+  print(f'{out} holds the scores of step {step} already')
+  if old.get('chosen') != chosen:
+    old['chosen'] = chosen
+    write_json(out, old)
+  return old
+
+
+def predictor(trained: Predictor, direction: str) -> Callable:
+  return lambda a, first: trained.predict(a, direction, first)
+
+
+def lacking(names: Iterable[str], scores: Iterable[str]) -> list[str]:
+  """The metrics that are not among `scores`: they were added since."""
+  return sorted({name for name in names if metrics.entry(name).function} - set(scores))
+
+
+def counts_of(source: Any, direction: str) -> tuple[int, int]:
+  """Inputs and targets."""
+  if not isinstance(source, data.Unpaired):
+    return len(source), len(source)
+  return len(source.items[direction[0]]), len(source.items[direction[1]])
+
+
+def batches_of(source: Any, config: ConfigDict) -> Iterator[dict]:
+  """Batches {'a', 'b'} of a split; of sets without partners each image once, the shorter side then empty."""
+  if not isinstance(source, data.Unpaired):
+    yield from data.eval_batches(source, config, BATCH)
+    return
+  first = 0
+  for batch in data.eval_batches(source, config, BATCH):
+    yield {side: batch[side][: max(0, len(source.items[side]) - first)] for side in 'ab'}
+    first += len(batch['name'])
 
 
 def fit_rivals(config: ConfigDict, direction: str) -> dict[str, Callable]:
@@ -103,7 +199,7 @@ def fit_rivals(config: ConfigDict, direction: str) -> dict[str, Callable]:
 
   A folder without pairs has none to fit the regression on, so it is left out there.
   """
-  none = config.data.name == 'folders' and not config.data.paired
+  none = config.data.name in ('folders', 'cycle_gan') and not config.data.paired
   config = config.copy_and_resolve_references()
   config.data.update({'paired': not none, 'wrong_pairs': 0.0})
   train = data.eval_batches(data.get(config, 'train'), config, BATCH, limit=FIT_IMAGES)
@@ -121,22 +217,37 @@ def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str)
     pair = source[index]
     a, b = (images.fit(pair[side], of.crop_size, of.fit) for side in direction)
     output = trained.translate_one(a, direction, 'train', index)
-    for kind, image in (('input', a), ('output', output), ('target', b)):
+    shown = {'input': a, 'output': output, **({'target': b} if source.paired else {})}
+    for kind, image in shown.items():
       if image.shape[-1] in (1, 3):
         images.write_png(folder / f'{pair["name"]}_{kind}.png', image)
 
 
 def table(result: dict) -> str:
-  """The scores as text, best by the first metric at the top."""
+  """The scores as text, best by the first metric at the top, and what they are comparable with."""
   first, *_ = names = metrics.ordered(next(iter(result['scores'].values())))
-  sign = 1 if metrics.entry(first).lower_is_better else -1
   entries = [metrics.entry(name) for name in names]
-  widths = [max(len(entry.head), 7) + 3 for entry in entries]
+  cells = {
+    who: [
+      entry.text(s[name])
+      + (f' ± {entry.text(d)}' if (d := result.get('deviations', {}).get(who, {}).get(name)) is not None else '')
+      for entry, name in zip(entries, names, strict=True)
+    ]
+    for who, s in sorted(result['scores'].items(), key=lambda item: entries[0].badness(item[1][first]))
+  }
+  rows = [[entry.head for entry in entries], *cells.values()]
+  widths = [max(7, *map(len, column)) + 3 for column in zip(*rows, strict=True)]
   lines = [
-    f'{result["split"]} split, {" to ".join(result["direction"])}, {result["images"]} images, step {result["step"]}',
-    f'{"":12}' + ''.join(f'{entry.head:>{width}}' for entry, width in zip(entries, widths, strict=True)),
+    f'{result["split"]} split, {" to ".join(result["direction"])}, {result["images"]} images'
+    + (f' against {n}' if (n := result.get('targets', result['images'])) != result['images'] else '')
+    + f', step {result["step"]} ({result["chosen"]}), protocol {result["protocol"]}'
   ]
-  for who, s in sorted(result['scores'].items(), key=lambda item: sign * item[1][first]):
-    cells = [entry.text(s[name]) for entry, name in zip(entries, names, strict=True)]
-    lines.append(f'{who:12}' + ''.join(f'{cell:>{width}}' for cell, width in zip(cells, widths, strict=True)))
+  left = max(12, *(len(who) + 2 for who in cells))
+  for who, row in {'': rows[0], **cells}.items():
+    lines.append(f'{who:{left}}' + ''.join(f'{cell:>{width}}' for cell, width in zip(row, widths, strict=True)))
+  lines += [
+    f'{net}: {file}, sha256 {sha}' for net, files in result.get('nets', {}).items() for file, sha in files.items()
+  ]
+  if 'fid' in names and (fewest := min(result['images'], result['targets'])) < FEW:
+    lines.append(f'FID of {fewest} images is biased: it falls with more of the same; below {FEW:,} trust the KID')
   return '\n'.join(lines)

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
 from i2i_jax.data import images
 from i2i_jax.errors import BadInput, choice
-from i2i_jax.methods.base import State, Translator, generators
+from i2i_jax.methods.base import Translator, generators
 from i2i_jax.runs import checkpoint
 from i2i_jax.runtime import compiling, memory, mesh
 
@@ -18,7 +18,7 @@ SIZES = ('input', 'train', 'full')
 
 
 class Program:
-  """A Translator as a function (state, x: float32 [N, H, W, C], first) -> [N, H, W, C'] on the host.
+  """A Translator as a function (state, x: float32 [N, H, W, C], first) -> [N, H, W, C'] on the host, or a tree.
 
   Batches are padded to one size, so that nothing compiles twice; `first` is the place of the first image in its
   split, which its dropout is drawn from.
@@ -30,21 +30,21 @@ class Program:
     self.seed, self.size = seed, -(-batch // shardings.devices) * shardings.devices
     self.programs: dict[tuple[int, ...], Callable] = {}
 
-  def compiled(self, state: State, shape: tuple[int, ...]) -> Callable:
+  def compiled(self, state: Any, shape: tuple[int, ...]) -> Callable:
     """The program for images of `shape` [H, W, C]; of `state` only the shapes count."""
     if shape not in self.programs:
       x = jax.ShapeDtypeStruct((self.size, *shape), np.float32)
       self.programs[shape] = self.run.lower(state, x, jax.random.key(self.seed)).compile()
     return self.programs[shape]
 
-  def __call__(self, state: State, x: np.ndarray, first: int = 0) -> np.ndarray:
+  def __call__(self, state: Any, x: np.ndarray, first: int = 0) -> Any:
     run, outputs = self.compiled(state, x.shape[1:]), []
     for start in range(0, len(x), self.size):
       part = x[start : start + self.size]
       padding = np.zeros((self.size - len(part), *part.shape[1:]), part.dtype)
       rng = jax.random.fold_in(jax.random.key(self.seed), first + start)
-      outputs.append(np.asarray(run(state, np.concatenate([part, padding]), rng))[: len(part)])
-    return np.concatenate(outputs)
+      outputs.append(jax.device_get(run(state, np.concatenate([part, padding]), rng)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(x)], *outputs)
 
 
 class Predictor(NamedTuple):
@@ -111,6 +111,8 @@ def load(
   mesh_spec: str = 'data=1',
   batch: int = 1,
   ahead: str = 'ab',
+  test: dict[str, Any] | None = None,
+  weights: str = 'ema',
 ) -> Predictor:
   """A run's newest checkpoint, or that of `step`, ready to translate: of its weights the generators' alone are read.
 
@@ -118,18 +120,21 @@ def load(
     mesh_spec: the devices, like 'data=4'; empty for all. batch: images that are translated at a time; fewer are
       padded to as many, and cost as much. ahead: the direction that is compiled at once, for the size of training:
       what compiling needs and the weights are then not in memory together. Empty: none.
+    test: fields of config.test in place of the run's own: dropout, batch_stats. weights: 'last' for those of the last
+      step where the run keeps an average of them, which translates otherwise.
 
   Raises:
     BadInput: no such folder, no checkpoint in it, not this one.
   """
   shardings = mesh.make(mesh_spec)
-  run = checkpoint.outline(Path(workdir), shardings, step)
-  part, of = generators(run.state), run.config.data
+  run = checkpoint.outline(Path(workdir), shardings, step, test)
+  part, of = generators(run.state, weights), run.config.data
   functions = {d: Program(t, shardings, run.config.seed, batch) for d, t in run.method.translators.items()}
   if ahead in functions:
     functions[ahead].compiled(part, (*of.crop_size, of[f'channels_{ahead[0]}']))
     memory.give_back()
-  return Predictor(checkpoint.read(Path(workdir), run, part), functions)
+  run = checkpoint.read(Path(workdir), run, part)
+  return Predictor(run, functions)
 
 
 def padded(image: np.ndarray, multiple: int) -> np.ndarray:

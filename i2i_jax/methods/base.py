@@ -216,17 +216,17 @@ def weights(state: State) -> State:
   return state.replace(opt={})
 
 
-def generators(state: State) -> State:
-  """A State with what translates alone."""
+def generators(state: State, weights: str = 'ema') -> State:
+  """A State with what translates alone: the weights' average where there is one, unless `weights` is 'last'."""
   stats = {'gen': state.extra['batch_stats']['gen']}
-  if 'ema' in state.extra:
+  if 'ema' in state.extra and weights == 'ema':
     return state.replace(params={}, opt={}, extra={'batch_stats': stats, 'ema': state.extra['ema']})
   return state.replace(params={'gen': state.params['gen']}, opt={}, extra={'batch_stats': stats})
 
 
-def translating(state: State, config: ConfigDict) -> dict:
-  """The generator's weights that translate: their average, where config.ema keeps one."""
-  return state.extra['ema'] if config.ema else state.params['gen']
+def translating(state: State) -> dict:
+  """The generator's weights that translate: their average, where the State has one."""
+  return state.extra['ema'] if 'ema' in state.extra else state.params['gen']
 
 
 def finish_step(state: State, config: ConfigDict) -> State:

@@ -182,7 +182,7 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     """fake_b of images a ('ab'), or fake_a of images b ('ba')."""
 
     def translate(state, images, rng, want=output):
-      params, stats = translating(state, config)[direction], state.extra['batch_stats']['gen'][direction]
+      params, stats = translating(state)[direction], state.extra['batch_stats']['gen'][direction]
       return translate_each(gens[direction], params, stats, images, rng, config, want)
 
     return Translator(translate, f'gen_{direction}')

@@ -158,7 +158,7 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
 
   def translate(state, images, rng, want=output):
     """fake_b for images a."""
-    params, stats = translating(state, config), state.extra['batch_stats']['gen']
+    params, stats = translating(state), state.extra['batch_stats']['gen']
     return translate_each(gen, params, stats, images, rng, config, want)
 
   return Method(init, train_step, {'ab': Translator(translate, 'gen')}, nets)

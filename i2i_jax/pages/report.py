@@ -55,7 +55,8 @@ def commands(workdir: Path, notes: dict) -> list[str]:
 
 def read_scores(file: Path) -> dict:
   result = read_json(file)
-  return {k: result[k] for k in ('protocol', 'step', 'split', 'direction', 'images', 'weights', 'scores')}
+  shown = ('protocol', 'step', 'chosen', 'split', 'direction', 'images', 'weights', 'scores')
+  return {k: result[k] for k in shown if k in result}
 
 
 def shown(scores: dict[str, dict]) -> dict[str, dict]:

@@ -158,11 +158,14 @@ def load(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> R
   return read(workdir, run, base.weights(run.state))
 
 
-def outline(workdir: Path, shardings: mesh.Shardings, step: int | None = None) -> Run:
-  """A run whose State holds shapes in place of arrays."""
+def outline(
+  workdir: Path, shardings: mesh.Shardings, step: int | None = None, test: dict[str, Any] | None = None
+) -> Run:
+  """A run whose State holds shapes in place of arrays. `test`: fields of config.test in place of the run's own."""
   step = pick(workdir, step)
   with manager(workdir) as checkpoints:
     config = from_dict(restore_meta(checkpoints, step)['config'])
+  config.test.update(test or {})
   precision.check(config.precision)
   method = methods.get(config)
   shapes = jax.eval_shape(method.init, jax.random.key(0), example_batch(config))

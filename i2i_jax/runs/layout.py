@@ -13,9 +13,12 @@ LOCK = '.lock'
 RESULT = 'result.json'  # of a run in a sweep
 
 
-def scores(split: str, direction: str = 'ab') -> str:
-  """'eval_test', 'eval_test_ba': of the file of scores (.json) and the folder of pictures beside it."""
-  return f'eval_{split}{suffix(direction)}'
+def scores(split: str, direction: str = 'ab', protocol: str = 'pixel') -> str:
+  """'eval_test', 'eval_test_ba': of the file of scores (.json) and the folder of pictures beside it.
+
+  Another protocol's scores have its name: 'eval_test_lite0'.
+  """
+  return f'eval_{split}{suffix(direction)}{"" if protocol == "pixel" else f"_{protocol}"}'
 
 
 def attention_maps(split: str, direction: str = 'ab') -> str:

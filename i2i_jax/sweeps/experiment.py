@@ -16,6 +16,7 @@ class Experiment(NamedTuple):
   fields: dict
   match: str
   metric: str
+  protocol: str  # by which the runs are scored
   compare: list[tuple[str, str]]  # pairs of variants, besides each with the baseline
   variants: list[tuple[str, dict]]  # the baseline first
 
@@ -56,6 +57,7 @@ def read_experiment(path: Path) -> Experiment:
     getattr(module, 'FIELDS', {}),
     getattr(module, 'MATCH', ''),
     getattr(module, 'METRIC', 'psnr'),
+    getattr(module, 'PROTOCOL', 'pixel'),
     compare,
     variants,
   )

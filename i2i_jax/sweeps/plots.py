@@ -83,7 +83,7 @@ def draw_curves(axes: Axes, results: list[tuple], metric: str, colours: dict[str
     axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.12, linewidth=0)
   axes.set_xlabel('step')
   axes.set_ylabel(f'{metrics.entry(metric).head}, validation')
-  if not metrics.entry(metric).lower_is_better:
+  if not metrics.entry(metric).lower_is_better and metrics.entry(metric).ideal is None:
     axes.set_ylim(
       bottom=np.quantile(
         [values[len(values) // 5] for values in (np.asarray(line.get_ydata()) for line in axes.lines)], 0.1

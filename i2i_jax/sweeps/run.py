@@ -25,7 +25,7 @@ from i2i_jax.runs.log import read_log
 from i2i_jax.runtime import precision
 
 
-def run(config: ConfigDict, workdir: Path, metric: str, command: str = '') -> int:
+def run(config: ConfigDict, workdir: Path, metric: str, protocol: str = 'pixel', command: str = '') -> int:
   """Trains, scores, writes WORKDIR/result.json and keeps the chosen checkpoint alone. Returns train's exit code.
 
   A run that is done is only scored again, where a metric was added since.
@@ -37,7 +37,7 @@ def run(config: ConfigDict, workdir: Path, metric: str, command: str = '') -> in
     return code
   else:
     step = chosen.best_step(workdir, metric)
-  result = scoring.evaluate(workdir, 'test', step, chosen=f'best val/{metric}', rivals=False)
+  result = scoring.evaluate(workdir, 'test', step, protocol=protocol, chosen=f'best val/{metric}', rivals=False)
   for other in set(checkpoint.steps(workdir)) - {step}:
     shutil.rmtree(workdir / layout.CHECKPOINTS / str(other))
   means, per_image = (result[key][config.method] for key in ('scores', 'per_image'))
@@ -77,6 +77,7 @@ def main() -> int:
   parser.add_argument('--workdir', required=True, type=Path, help="the run's folder")
   parser.add_argument('--metric', default='psnr', help='of the validation split, that chooses the checkpoint')
   parser.add_argument('--stop_with_parent', action='store_true', help='stop when standard input is closed')
+  parser.add_argument('--protocol', default='pixel', help='by which it is scored on the test split')
   args, fields = parser.parse_known_args()
   if args.stop_with_parent:
     stop_with_parent()
@@ -85,7 +86,7 @@ def main() -> int:
   command = shlex.join(
     ['python', '-m', 'i2i_jax.sweeps.run', *(a for a in sys.argv[1:] if a != '--stop_with_parent')]
   )
-  return run(config, args.workdir, args.metric, command)
+  return run(config, args.workdir, args.metric, args.protocol, command)
 
 
 if __name__ == '__main__':

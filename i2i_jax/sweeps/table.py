@@ -30,8 +30,8 @@ def by_variant(results: list[tuple]) -> dict[str, dict[int, dict]]:
 
 
 def metrics_of(results: list[tuple]) -> list[str]:
-  """Those of images, then those that only a set of images has."""
-  return [*metrics.METRICS, *sorted({name for *_, r in results for name in r.get('set_scores', {})})]
+  """Those that all runs have, in the order of METRICS."""
+  return metrics.ordered(set.intersection(*({*r['scores'], *r.get('set_scores', {})} for *_, r in results)))
 
 
 def scores_of(runs: list[dict], metric: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What happens between the updates: one hook for each purpose, in the order in which `train` names them."""
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,8 +16,9 @@ from i2i_jax.config import to_dict
 from i2i_jax.data import images
 from i2i_jax.errors import RunFault
 from i2i_jax.evaluation import scoring
+from i2i_jax.evaluation.measure import make
 from i2i_jax.inference import attention
-from i2i_jax.inference.predictor import BATCH, Program
+from i2i_jax.inference.predictor import Program
 from i2i_jax.plan import Plan
 from i2i_jax.runs import checkpoint, folder, layout
 from i2i_jax.training.batches import Batches
@@ -66,17 +68,20 @@ def log(plan: Plan, writer: Writer, batches: Batches) -> Hook:
 
 
 def validate(plan: Plan, writer: Writer) -> Hook:
-  """Scores and pictures of the validation split."""
+  """Scores and pictures of the validation split; what is scored, and how often, is config.evals."""
   config, method = plan.config, plan.method
+  measures = [(every, make(names, nets, shardings=plan.shardings)) for every, names, nets in plan.evals]
   predict = {d: Program(translator, plan.shardings, config.seed) for d, translator in method.translators.items()}
   view = attention.viewer(method, config)
 
   def act(step, state):
-    for direction in method.translators if plan.val_data.paired else ():
-      batches = scoring.turned(data.eval_batches(plan.val_data, config, BATCH), direction)
-      scores = scoring.score({'val': functools.partial(predict[direction], state)}, batches)['val']
-      values = {f'val/{name}{layout.suffix(direction)}': value for name, value in scores.means().items()}
-      writer.scalars(step, values)
+    for direction, (every, measure) in itertools.product(method.translators, measures):
+      if step % every == 0 or step == config.steps:
+        batches = scoring.turned(scoring.batches_of(plan.val_data, config), direction)
+        translate = {'val': functools.partial(predict[direction], state)}
+        scores = scoring.score(translate, batches, measure, plan.val_data.paired)['val']
+        values = {f'val/{name}{layout.suffix(direction)}': value for name, value in scores.means().items()}
+        writer.scalars(step, values)
     if config.samples:
       draw(step, state)
 

@@ -12,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from i2i_jax import data, train
 from i2i_jax.data import images
 from i2i_jax.errors import BadInput
-from i2i_jax.evaluation import baselines, chosen, metrics, scoring
+from i2i_jax.evaluation import baselines, chosen, measure, metrics, scoring
 from i2i_jax.inference import predictor
 from i2i_jax.methods import base
 from i2i_jax.pages import report
@@ -26,9 +26,13 @@ def two_images(shape=(24, 31, 3), seed=0):
   return np.clip(b + rng.normal(0, 0.2, shape), -1, 1).astype(np.float32), b
 
 
+def of_pairs(fake, real):
+  return measure.make(metrics.without_weights()).pairs(fake, real)
+
+
 def test_scores_are_scikit_images():
   fake, real = two_images()
-  scores = metrics.score(fake[None], real[None])
+  scores = of_pairs(fake[None], real[None])
   assert scores['psnr'][0] == pytest.approx(peak_signal_noise_ratio(real, fake, data_range=2), rel=1e-5)
   # Structural similarity is not blind to an offset: both take images in [0, 1].
   options = {'gaussian_weights': True, 'use_sample_covariance': False, 'channel_axis': -1, 'data_range': 1}
@@ -39,7 +43,7 @@ def test_scores_are_scikit_images():
 
 def test_outputs_beyond_the_range_are_clipped_before_they_are_scored():
   target = np.ones((1, 16, 16, 3), np.float32)
-  assert metrics.score(target * 7, target * 0.5)['l1'][0] == pytest.approx(0.5)
+  assert of_pairs(target * 7, target * 0.5)['l1'][0] == pytest.approx(0.5)
 
 
 def test_linear_regression_finds_a_linear_filter_and_its_neighbourhood():
@@ -70,10 +74,12 @@ def test_a_run_is_scored_beside_its_baselines(tiny, run, tmp_path, capsys):
   assert (result['step'], result['images']) == (6, 4)
   assert set(result['scores']) == {'pix2pix', 'copy', 'constant', 'linear'}
   for who, scores in result['scores'].items():
-    for name, value in scores.items():
-      assert value == pytest.approx(np.mean(result['per_image'][who][name]))
+    assert set(scores) == set(metrics.without_weights())
+    for name, values in result['per_image'][who].items():
+      assert scores[name] == pytest.approx(np.mean(values))
+  assert result['scores']['constant']['energy_1'] < 0.01  # one colour has no detail
   batch = next(data.eval_batches(data.get(tiny, 'test'), tiny, 4))
-  expected = metrics.score(batch['a'], batch['b'])
+  expected = of_pairs(batch['a'], batch['b'])
   assert result['scores']['copy']['l1'] == pytest.approx(float(expected['l1'].mean()), rel=1e-5)
 
   pictures = tmp_path / 'run' / 'eval_test'
@@ -183,5 +189,5 @@ def test_a_folder_without_pairs_is_scored_beside_what_needs_none(tiny, tmp_path,
 def test_a_metric_that_gives_no_number_an_image_is_named(monkeypatch):
   monkeypatch.setitem(metrics.METRICS, 'mine', metrics.Metric(lambda images, targets: images.mean(), 'MINE', 2))
   jax.clear_caches()
-  with pytest.raises(BadInput, match=r'metric mine: it gives \[\] of 2 images'):
-    metrics.score(np.zeros((2, 16, 16, 3)), np.zeros((2, 16, 16, 3)))
+  with pytest.raises(BadInput, match=r'metric mine: it gives \[\] of 16 images'):
+    of_pairs(np.zeros((2, 16, 16, 3)), np.zeros((2, 16, 16, 3)))

@@ -23,7 +23,7 @@ def test_the_page_of_a_run_opens_offline_without_an_error(run, page):
   assert 'pix2pix' in page.title()
   assert page.locator('.stack').count() == 4
   assert page.locator('tr.ours').inner_text().split()[1] == f'{result["scores"]["pix2pix"]["psnr"]:.2f}'
-  assert page.locator('tr.ours').inner_text().split()[3] == f'{result["scores"]["pix2pix"]["l1"]:.4f}'
+  assert page.locator('tr.ours').inner_text().split()[4] == f'{result["scores"]["pix2pix"]["l1"]:.4f}'
   assert page.locator('table tr').count() == 5
   assert page.locator('.chart h3').all_inner_texts()[0].startswith('val/psnr')
   assert 'python -m i2i_jax.train --config=<a b>' in page.locator('pre').first.inner_text()

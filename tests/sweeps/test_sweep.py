@@ -131,16 +131,16 @@ def runs_of(experiment, workdir, seeds=2):
 
 DONE = (
   'import sys, pathlib; pathlib.Path(sys.argv[3], "result.json").write_text('
-  '\'{"fingerprints": {}, "scores": {"psnr": [], "ssim": [], "l1": []}}\')'
+  f"'{json.dumps({'fingerprints': {}, 'scores': {name: [] for name in metrics.without_weights()}})}')"
 )
 
 
 def test_only_what_is_not_done_is_run_first_seeds_first(experiment, tmp_path, monkeypatch):
   started = stub(monkeypatch, DONE)
   runs = runs_of(experiment, tmp_path / 'w')
-  assert sweep.run_all(runs[:1], 1, 'psnr', 4) == ([], 0)
-  todo = [run for run in runs if not sweep.is_done(run)]
-  assert sweep.run_all(todo, 2, 'psnr', 4) == ([], 0)
+  assert sweep.run_all(runs[:1], 1, sweep.read_experiment(experiment), 4) == ([], 0)
+  todo = [run for run in runs if not sweep.is_done(run, 'pixel')]
+  assert sweep.run_all(todo, 2, sweep.read_experiment(experiment), 4) == ([], 0)
   assert started == [('narrow', 0), ('wide', 0), ('narrow', 1), ('wide', 1)]
 
 
@@ -182,7 +182,7 @@ def test_a_signal_stops_the_runs_and_is_passed_on_once(experiment, tmp_path, mon
     return self
 
   monkeypatch.setattr(cli.Stop, '__enter__', enter)
-  assert sweep.run_all(runs, 2, 'psnr', 4) == ([], signal.SIGTERM)
+  assert sweep.run_all(runs, 2, sweep.read_experiment(experiment), 4) == ([], signal.SIGTERM)
   assert len(started) == 2
   assert sum((run.folder / 'saved').exists() for run in runs) == 2
 
@@ -314,14 +314,14 @@ def test_a_run_is_scored_at_the_checkpoint_that_is_best_on_validation(tiny, tmp_
 
   # A metric that came later: the run is scored again, and not trained.
   run = sweep.Trial('base', 0, tiny, folder)
-  assert sweep.is_done(run)
+  assert sweep.is_done(run, 'pixel')
   mse = metrics.Metric(lambda images, targets: ((images - targets) ** 2).mean((1, 2, 3)), 'MSE', 5)
   monkeypatch.setitem(metrics.METRICS, 'mse', mse)
   jax.clear_caches()
-  assert not sweep.is_done(run)
+  assert not sweep.is_done(run, 'pixel')
   assert sweep_run.run(tiny, folder, 'psnr') == 0
   again = json.loads((folder / 'result.json').read_text())
-  assert sweep.is_done(run) and again['step'] == 4 and checkpoint.steps(folder) == [4]
+  assert sweep.is_done(run, 'pixel') and again['step'] == 4 and checkpoint.steps(folder) == [4]
   assert np.log10(4 / np.array(again['scores']['mse'])) * 10 == pytest.approx(result['scores']['psnr'], rel=1e-4)
   assert {**again['scores'], 'mse': 0} == {**result['scores'], 'mse': 0}
   monkeypatch.undo()

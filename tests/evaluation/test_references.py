@@ -1,0 +1,112 @@
+"""Scores against the field's tools: torchmetrics, TensorFlow, torch-fidelity, clean-fid, lpips, prdc, scikit-learn.
+
+The goldens are theirs (tests/make_metric_goldens.py), from the same images, features and random weights. Tolerances
+are what docs/metrics.md claims.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+from i2i_jax.data import images
+from i2i_jax.evaluation import distances, features, measure, metrics, resize
+from i2i_jax.evaluation.features import alex, inception, labels, lite0, vgg16
+from tests import metric_cases as cases
+
+
+@pytest.fixture(scope='module')
+def goldens():
+  with np.load(cases.GOLDENS) as file:
+    return {key: file[key] for key in file.files}
+
+
+def scores(case, name, weights=None):
+  fake, real = (images.to_float(x) for x in cases.pairs(case))
+  return measure.make([name], weights).pairs(fake, real)[name]
+
+
+@pytest.mark.parametrize(
+  ('tool', 'case'), [('tensorflow', 'small'), ('tensorflow', 'large'), ('torchmetrics', 'large')]
+)
+def test_ms_ssim_is_theirs(tool, case, goldens):
+  """Not torchmetrics' of a small image, whose last scale counts windows that reach beyond it."""
+  np.testing.assert_allclose(scores(case, 'ms_ssim'), goldens[f'{tool}/ms_ssim/{case}'], atol=1e-4)
+
+
+@pytest.mark.parametrize('case', cases.SETS)
+def test_distances_of_sets_are_torch_fidelitys_and_prdcs(case, goldens):
+  fake, real = cases.features(case)
+  assert distances.frechet(fake, real) == pytest.approx(goldens[f'fid/{case}'], rel=1e-3)
+  size = min(len(fake), len(real))
+  assert distances.kernel(fake[:size], real[:size])[0] == pytest.approx(goldens[f'kid/{case}'], rel=1e-4)
+  for name in ('precision', 'recall', 'density', 'coverage'):
+    assert getattr(distances, name)(fake, real) == pytest.approx(goldens[f'{name}/{case}'], rel=1e-4), name
+
+
+@pytest.mark.parametrize(('net', 'module'), [('alex', alex), ('vgg', vgg16)])
+def test_lpips_is_its_authors(net, module, goldens):
+  shapes = {f'features.{i}': shape for i, shape in CONVOLUTIONS[net].items()}
+  shapes = {f'{k}.weight': s for k, s in shapes.items()} | {f'{k}.bias': s[:1] for k, s in shapes.items()}
+  arrays = cases.weights('alex' if net == 'alex' else 'vgg16', shapes)
+  arrays |= {k.rpartition('/')[2]: x for k, x in goldens.items() if k.startswith(f'heads/{net}/')}
+  weights = {module.__name__.rpartition('.')[2]: features.Weights(module.load(arrays), {})}
+  found = scores('small', f'lpips_{net}', weights)
+  np.testing.assert_allclose(found, goldens[f'lpips/{net}'], rtol=1e-4)
+
+
+CONVOLUTIONS = {
+  'alex': {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)},
+  'vgg': {
+    i: (out, into, 3, 3)
+    for i, into, out in zip(
+      (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+      (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512),
+      (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512),
+      strict=True,
+    )
+  },
+}
+
+
+def test_lite0_is_the_packages_net(goldens):
+  """In PyTorch, by the package efficientnet-lite-pytorch; both take images of 224 px, by the nearest pixel."""
+  weights = features.load(['lite0.pool'])['lite0'].arrays
+
+  def enlarged(x):
+    rows, columns = ((np.arange(224) * n) // 224 for n in x.shape[1:3])
+    return x[:, rows][:, :, columns].astype(np.float32)
+
+  fake, real = map(enlarged, cases.pairs('small'))
+  np.testing.assert_allclose(jax.jit(lite0.pool)(weights, fake), goldens['lite0/pool'], rtol=1e-4, atol=1e-4)
+  stages = jax.jit(lite0.stages)
+  np.testing.assert_allclose(
+    metrics.lpips(stages(weights, fake), stages(weights, real)), goldens['lite0/lpips'], 1e-4
+  )
+
+
+def test_inception_is_torch_fidelitys(goldens):
+  layers = inception.load(cases.weights('inception', inception_shapes(goldens)))
+  fake, _ = cases.pairs('large')
+  look = features.function('inception.pool', 'legacy_tensorflow')
+  found = jax.jit(look)(layers, images.to_float(fake))
+  expected = goldens['inception/2048']
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def inception_shapes(goldens):
+  sizes = [tuple(n for n in shape if n) for shape in goldens['inception/shapes'].tolist()]
+  return dict(zip(goldens['inception/names'].tolist(), sizes, strict=True))
+
+
+@pytest.mark.parametrize('case', cases.FILTERS)
+@pytest.mark.parametrize('name', ['clean', 'legacy_pytorch', 'legacy_tensorflow'])
+def test_filters_are_those_of_the_tools(name, case, goldens):
+  found = resize.resize(cases.picture(case)[None].astype(np.float32), (299, 299), name)[0, ::7, ::7]
+  np.testing.assert_allclose(found, goldens[f'{name}/{case}'], atol=2e-4)  # of 255
+
+
+def test_label_scores_are_scikit_learns(goldens):
+  colours, fake, real = cases.labels()
+  fake, real = (labels.classes(colours, x.astype(np.float32)) for x in (fake, real))
+  assert labels.accuracy(fake, real).mean() == pytest.approx(goldens['accuracy'])
+  assert labels.mean_iou(np.asarray(fake), np.asarray(real)) == pytest.approx(goldens['mean_iou'])
