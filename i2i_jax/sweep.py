@@ -6,7 +6,7 @@ An experiment is a file like those in experiments/: its docstring states a quest
 sweep() yields (name, fields of the config to set), the baseline first. FIELDS are set in all variants; MATCH
 ('params' or 'flops') scales the width of each variant's generator until it costs what the baseline's does; METRIC
 (psnr) chooses checkpoints on the validation split and orders the table; PROTOCOL (pixel) is that of the test scores;
-COMPARE names pairs of variants that are
+SHOW names the metrics in the tables that people read, files have all; COMPARE names pairs of variants that are
 compared with one another, besides each with the baseline.
 
 Only what is not yet done is run, so a sweep may be stopped (Ctrl-C or SIGTERM) and started again at will. A run that
@@ -306,6 +306,8 @@ def main() -> int:
     raise BadInput('--seeds and --jobs must be at least 1')
   experiment = read_experiment(args.experiment)
   choice(f'{args.experiment}: METRIC', experiment.metric, metrics.METRICS)
+  for name in experiment.shown:
+    choice(f'{args.experiment}: SHOW', name, metrics.METRICS)
   choice(f'{args.experiment}: PROTOCOL', experiment.protocol, protocols.NAMES)
   mark = check_folder(args.workdir, args.experiment, experiment)
   configs = variant_configs(experiment, given, args.workdir / WIDTHS)

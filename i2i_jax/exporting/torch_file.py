@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import ml_dtypes
 import numpy as np
 
 TYPES = {
@@ -22,16 +23,21 @@ TYPES = {
   'CharStorage': '<i1',
   'ByteStorage': '<u1',
   'BoolStorage': '?',
+  'BFloat16Storage': ml_dtypes.bfloat16,
 }
 MAGIC = 0x1950A86A20F9469CFC6C  # of the older format
+
+
+class Unsafe(pickle.UnpicklingError):
+  """A file asks for more than tensors and containers of them."""
 
 
 def read(path: Path) -> Any:
   """What torch.save wrote, tensors as arrays.
 
   Raises:
-    pickle.UnpicklingError: it holds more than tensors and containers of them. OSError, ValueError, EOFError,
-      zipfile.BadZipFile: it is no such file, or a damaged one.
+    Unsafe: it holds more than tensors and containers of them.
+    Exception: whatever else pickle and zipfile make of a file that is none, or damaged.
   """
   with open(path, 'rb') as file:
     return read_archive(file) if zipfile.is_zipfile(path) else read_pickles(file)
@@ -88,7 +94,7 @@ class Unpickler(pickle.Unpickler):
     if module == 'torch' and name in TYPES:
       return TYPES[name]
     if (module, name) not in known:
-      raise pickle.UnpicklingError(f'it holds {module}.{name}')
+      raise Unsafe(f'it holds {module}.{name}')
     return known[module, name]
 
   def persistent_load(self, pid: tuple) -> np.ndarray:

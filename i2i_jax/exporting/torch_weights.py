@@ -8,7 +8,6 @@ models/networks.py there, and our modules' paths); reading and writing both foll
 import contextlib
 import importlib
 import io
-import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput, choice
+from i2i_jax.exporting import torch_file
 
 FORMATS = ('.pth', '.pt', '.safetensors')
 LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean', 'var': 'running_var'}
@@ -224,25 +224,19 @@ def read(path: Path, flag: str = '--weights') -> dict[str, np.ndarray]:
   if not path.is_file():
     raise BadInput(f'{flag}: there is no file {path}')
   check_format(path, flag)
-  loader = library(path)
   try:
-    if path.suffix == '.safetensors':
-      tensors = loader.load_file(path)
-    else:
-      with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of pickles that it then refuses
-        tensors = loader.load(path, map_location='cpu', weights_only=True)
+    tensors = library(path).load_file(path) if path.suffix == '.safetensors' else torch_file.read(path)
+  except torch_file.Unsafe as error:
+    raise BadInput(
+      f'{flag}: {path} holds more than tensors, and loading it could run code; nothing was run: {error}'
+    ) from None
+  except BadInput:
+    raise
   except Exception as error:  # whatever a foreign file may lead to
-    if type(error).__name__ == 'UnpicklingError':
-      raise BadInput(
-        f'{flag}: {path} holds more than tensors, and loading it could run code; nothing was run'
-      ) from None
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     raise BadInput(f'{flag}: {path} is truncated or no file of weights: {reason}') from None
-  if path.suffix != '.safetensors':
-    if not (isinstance(tensors, dict) and tensors and all(isinstance(x, loader.Tensor) for x in tensors.values())):
-      raise BadInput(f"{flag}: {path} is not a net's state dict: it holds {contents(tensors)}")
-    tensors = {name: x.numpy() if x.dtype != loader.bfloat16 else x.float().numpy() for name, x in tensors.items()}
+  if not isinstance(tensors, dict) or not all(isinstance(x, np.ndarray) for x in tensors.values()):
+    raise BadInput(f"{flag}: {path} is not a net's state dict: it holds {contents(tensors)}")
   if all(name.startswith('module.') for name in tensors):
     tensors = {name.removeprefix('module.'): x for name, x in tensors.items()}
   return tensors

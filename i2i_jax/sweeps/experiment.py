@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from i2i_jax.errors import BadInput, choice
 
+SHOWN = ('psnr', 'ssim', 'swd', 'energy_1')
 NAME = re.compile(r'[\w.+-]+')  # of a variant: a folder's name, too
 
 
@@ -17,6 +18,7 @@ class Experiment(NamedTuple):
   match: str
   metric: str
   protocol: str  # by which the runs are scored
+  shown: tuple[str, ...]  # metrics in the tables that people read, `metric` first; files have all
   compare: list[tuple[str, str]]  # pairs of variants, besides each with the baseline
   variants: list[tuple[str, dict]]  # the baseline first
 
@@ -51,13 +53,15 @@ def read_experiment(path: Path) -> Experiment:
       raise BadInput(f'--experiment: {path}: COMPARE: {pair!r} is not a pair of variants')
     for name in pair:
       choice(f'--experiment: {path}: COMPARE', name, names)
+  metric = getattr(module, 'METRIC', 'psnr')
   return Experiment(
     str(module.__doc__).strip(),
     module.CONFIG,
     getattr(module, 'FIELDS', {}),
     getattr(module, 'MATCH', ''),
-    getattr(module, 'METRIC', 'psnr'),
+    metric,
     getattr(module, 'PROTOCOL', 'pixel'),
+    tuple(dict.fromkeys([metric, *getattr(module, 'SHOW', SHOWN)])),
     compare,
     variants,
   )

@@ -1,5 +1,6 @@
 """Plots of a sweep, drawn with matplotlib: differences, quality against cost, curves of the validation split."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,14 @@ from matplotlib.axes import Axes
 from i2i_jax.evaluation import metrics
 
 
-def draw(folder: Path, rows: list[dict], times: list[dict], results: list[tuple], metric: str) -> dict[str, Path]:
-  """Writes the plots as PNG into `folder`; name -> path. None are drawn, and a line says so, without matplotlib."""
+def draw(
+  folder: Path, rows: list[dict], times: list[dict], results: list[tuple], shown: Sequence[str]
+) -> dict[str, Path]:
+  """Writes the plots as PNG into `folder`; name -> path. None are drawn, and a line says so, without matplotlib.
+
+  `shown`: the metrics; the plots are of the first, and a trade-off plot of it against each of the others.
+  """
+  metric, *others = (name for name in shown if f'{name}_mean' in rows[0])
   try:
     from matplotlib.figure import Figure
   except ModuleNotFoundError:
@@ -39,6 +46,13 @@ def draw(folder: Path, rows: list[dict], times: list[dict], results: list[tuple]
   figure.axes[0].set_ylabel(f'{metrics.entry(metric).head}, mean and deviation over seeds')
   figure.axes[-1].legend(fontsize=7, loc='center left', bbox_to_anchor=(1, 0.5))
   paths['quality_and_cost'] = save('quality_and_cost', figure)
+
+  if others:
+    figure = Figure(figsize=(3.6 * len(others) + 1.2, 3.6), layout='constrained')
+    for axes, other in zip(np.atleast_1d(figure.subplots(1, len(others))), others, strict=True):
+      draw_trade_off(axes, rows, metric, other, colours)
+    figure.axes[-1].legend(fontsize=7, loc='center left', bbox_to_anchor=(1, 0.5))
+    paths['trade_off'] = save('trade_off', figure)
 
   figure = Figure(figsize=(8, 4.2), layout='constrained')
   draw_curves(figure.subplots(), results, metric, colours)
@@ -70,6 +84,28 @@ def draw_quality(axes: Axes, rows: list[dict], costs: dict, metric: str, colours
     )
   axes.set_xlim(0, 1.08 * np.nanmax([*costs.values(), 1e-9]))
   axes.locator_params(axis='x', nbins=5)
+  axes.grid(alpha=0.3)
+
+
+def draw_trade_off(axes: Axes, rows: list[dict], metric: str, other: str, colours: dict[str, str]) -> None:
+  """One metric against another, variants joined in the order of the experiment: the perception-distortion plane.
+
+  Blau and Michaeli, The Perception-Distortion Tradeoff, CVPR 2018.
+  """
+  axes.plot([row[f'{metric}_mean'] for row in rows], [row[f'{other}_mean'] for row in rows], color='0.75', zorder=0)
+  for row in rows:
+    axes.errorbar(
+      row[f'{metric}_mean'],
+      row[f'{other}_mean'],
+      xerr=np.nan_to_num(row[f'{metric}_sd']),
+      yerr=np.nan_to_num(row[f'{other}_sd']),
+      fmt='o',
+      capsize=2,
+      color=colours[row['variant']],
+      label=row['variant'],
+    )
+  axes.set_xlabel(metrics.entry(metric).head)
+  axes.set_ylabel(metrics.entry(other).head)
   axes.grid(alpha=0.3)
 
 

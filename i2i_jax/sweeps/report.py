@@ -40,11 +40,13 @@ def write(
   pairs = [*((name, base) for name in others), *experiment.compare]
   compared = table.comparisons(results, pairs, images.groups)
   rows, times = table.rows(results, ratios, compared), table.times(results)
-  heads, lines = table.cells(rows, experiment.metric)
+  heads, lines = table.cells(rows, experiment.shown)
   markdown = table.as_markdown(heads, lines)
-  comparison_heads, comparison_lines = table.comparison_cells(compared, experiment.metric)
+  comparison_heads, comparison_lines = table.comparison_cells(compared, experiment.shown)
   if compared:
     markdown += '\n' + table.as_markdown(comparison_heads, comparison_lines)
+    power = table.power_line(table.power(results, pairs, images.groups), experiment.shown)
+    markdown += f'\n{power}\n' if power else ''
   texts = {
     'table.csv': table.as_csv(rows),
     'comparisons.csv': table.as_csv(compared),
@@ -56,7 +58,7 @@ def write(
     write_text(workdir / name, text)
   (workdir / 'scores.csv.gz').write_bytes(table.scores_csv(results, images.names, images.groups))
   about = note(workdir / 'about.json', command, seconds, len(results))
-  drawn = plots.draw(workdir / 'plots', rows, times, results, experiment.metric)
+  drawn = plots.draw(workdir / 'plots', rows, times, results, experiment.shown)
   milliseconds = {line['variant']: line['step_ms'] for line in times}
   values = {
     'question': experiment.question,

@@ -20,6 +20,7 @@ LEVEL = 0.95
 # By how much more than its own the mean square of seeds counts in the degrees of freedom: in an interval, and in the
 # far tail that corrections for many comparisons look at. See `freedom`.
 CAUTION, TAIL_CAUTION = 1.5, 7.0
+POWER = 0.8  # of what `detectable` finds
 FEWEST_SEEDS = 3  # for a p-value: with two seeds the far tail is not known well enough
 
 
@@ -119,6 +120,24 @@ def compare(differences: np.ndarray, groups: Sequence | None = None) -> Comparis
   variance = variance_of_mean(differences, groups)
   error = np.sqrt(variance.total() / variance.count)
   return student(mean, error, freedom(variance, CAUTION), freedom(variance, TAIL_CAUTION), seeds)
+
+
+def detectable(differences: np.ndarray, groups: Sequence | None, comparisons: int) -> float:
+  """The smallest true difference that would be starred in 80% of such tables: what the design can see.
+
+  Of the variance that these differences show: as for `compare`, with p corrected for `comparisons` of them. nan with
+  fewer than FEWEST_SEEDS seeds, which never have a star.
+  """
+  differences = np.asarray(differences, np.float64)
+  seeds, images = differences.shape
+  if seeds < FEWEST_SEEDS or (images > 1 and groups is not None and len(set(groups)) < 2):
+    return float('nan')
+  if images == 1:
+    error, free = float(differences.std(ddof=1)) / np.sqrt(seeds), seeds - 1.0
+  else:
+    variance = variance_of_mean(differences, groups)
+    error, free = np.sqrt(variance.total() / variance.count), freedom(variance, TAIL_CAUTION)
+  return float(error * (stdtrit(free, 1 - (1 - LEVEL) / 2 / comparisons) + stdtrit(free, POWER)))
 
 
 def student(mean: float, error: float, free: float, free_tail: float, seeds: int) -> Comparison:

@@ -402,7 +402,7 @@ def test_a_score_of_the_whole_set_stands_beside_those_of_images(tmp_path):
   found = compared(done, ratios)
   rows = table.rows(done, ratios, found)
   assert rows[1]['kd_mean'] == pytest.approx(4) and rows[1]['kd_diff'] == pytest.approx(3)
-  heads, lines = table.cells(rows, 'psnr')
+  heads, lines = table.cells(rows, ['psnr', 'ssim', 'l1', 'kd'])
   assert heads[2].startswith('PSNR') and heads[8].startswith('KD') and lines[1][8] == '4.000 ± 1.000'
 
 
@@ -413,12 +413,12 @@ def test_a_star_says_that_the_corrected_p_is_small(tmp_path):
   for p, star in ((0.049, True), (0.051, False), (float('nan'), False)):
     text = table.difference({'psnr_diff': 0.2, 'psnr_low': 0.1, 'psnr_high': 0.3, 'psnr_p': p}, 'psnr')
     assert text == '+0.20 [+0.10, +0.30]' + ' *' * star
-  cells = table.cells(rows, 'psnr')
+  cells = table.cells(rows, ['psnr', 'ssim', 'l1'])
   lines = table.as_markdown(*cells).splitlines()
   assert len({line.count('|') for line in lines}) == 1
   assert '101.3%' in lines[3] and '1.23 M' in lines[3]
   assert [cell.count('difference') for cell in cells[0]].count(1) == 3  # of each metric
-  lines = table.as_markdown(*table.comparison_cells(found, 'psnr')).splitlines()
+  lines = table.as_markdown(*table.comparison_cells(found, ['psnr', 'ssim', 'l1'])).splitlines()
   assert len(lines) == 5 and lines[4].startswith('| a_b | c |')
   latex = table.as_latex(*cells)
   assert r'a\_b' in latex and r'101.3\%' in latex and '±' not in latex
@@ -446,7 +446,7 @@ def test_the_page_of_a_sweep_opens_offline_without_an_error(experiment, tmp_path
   assert len(lines) == (3 + 3 + 2) * 6
   assert (lines[7]['variant'], lines[7]['seed'], lines[7]['image'], lines[7]['group']) == ('base', '1', 'tile1', 'x')
   assert float(lines[7]['psnr']) == pytest.approx(done[1][3]['scores']['psnr'][1])
-  assert page.locator('.plots img').count() == 3
+  assert page.locator('.plots img').count() == 4
   assert page.locator('.pictures img').count() == 5  # input, target, three variants
   assert page.locator('.pictures th').all_inner_texts() == ['input', 'target', 'base', 'a_b', 'c']
   assert kwargs['command'] in page.locator('pre').inner_text()
@@ -457,5 +457,5 @@ def test_the_page_of_a_sweep_opens_offline_without_an_error(experiment, tmp_path
 def test_without_matplotlib_a_line_says_what_is_missing(tmp_path, monkeypatch, capsys):
   monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
   done, ratios = results(tmp_path)
-  assert plots.draw(tmp_path / 'p', table.rows(done, ratios, []), table.times(done), done, 'psnr') == {}
+  assert plots.draw(tmp_path / 'p', table.rows(done, ratios, []), table.times(done), done, ['psnr']) == {}
   assert "pip install -e '.[experiments]'" in capsys.readouterr().out

@@ -6,8 +6,6 @@ its weights is known, and `load(arrays)`, which makes its weights of the arrays 
 """
 
 import hashlib
-import pickle
-import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +16,7 @@ import jax
 from i2i_jax import registry
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import resize
-from i2i_jax.exporting import torch_file
+from i2i_jax.exporting import torch_weights
 
 
 class Weights(NamedTuple):
@@ -55,13 +53,13 @@ def load(names: Iterable[str], given: Iterable[Path] = ()) -> dict[str, Weights]
     BadInput: a net has no file, or a file is of none.
   """
   nets = {name.partition('.')[0]: module(name) for name in names if hasattr(module(name), 'MARK')}
-  read = {file: read_file(file) for file in given}
+  read = {file: torch_weights.read(file) for file in given}
   found = {}
   for net, entry in nets.items():
     files = [file for file, arrays in read.items() if any(mark in arrays for mark in marks(entry))]
     if not files and hasattr(entry, 'default_file'):
       files = [entry.default_file()]
-      read[files[0]] = read_file(files[0])
+      read[files[0]] = torch_weights.read(files[0])
     arrays = {k: v for file in files for k, v in read[file].items()}
     if lacking := [mark for mark in marks(entry) if mark not in arrays]:
       raise BadInput(f'--weights: none of the files has {lacking[0]}, a part of {net}: give {entry.FILE}')
@@ -79,19 +77,6 @@ def load(names: Iterable[str], given: Iterable[Path] = ()) -> dict[str, Weights]
 
 def marks(entry: ModuleType) -> tuple[str, ...]:
   return entry.MARK if isinstance(entry.MARK, tuple) else (entry.MARK,)
-
-
-def read_file(path: Path) -> dict:
-  """The arrays of a .pth file. Raises BadInput where it is none."""
-  if not path.is_file():
-    raise BadInput(f'--weights: there is no file {path}')
-  try:
-    arrays = torch_file.read(path)
-  except (pickle.UnpicklingError, OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-    raise BadInput(f'--weights: {path} is no file of PyTorch weights: {error}') from None
-  if not isinstance(arrays, dict):
-    raise BadInput(f'--weights: {path} holds no arrays by name')
-  return arrays
 
 
 def checksum(path: Path) -> str:

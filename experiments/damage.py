@@ -1,0 +1,96 @@
+"""Which scores see which damage? Blur, noise, JPEG, a shift of colour, and copies, each at four strengths.
+
+  python -m experiments.damage
+
+200 tiles of the Earth's reliefs, 64 px, are damaged and compared with themselves as they were: by each metric
+that needs no file of weights. Copies stand for mode collapse: the set holds 100, 50, 20 or 5 of its tiles, again and
+again.
+Writes experiments/results/damage/table.md and a picture of the damage.
+"""
+
+import io
+import itertools
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from i2i_jax import cli, data
+from i2i_jax.config import load
+from i2i_jax.data import images
+from i2i_jax.evaluation import features, measure, metrics, protocols
+from i2i_jax.runs.folder import write_text
+
+COUNT, SHOWN = 200, 7
+OUT = Path(__file__).parent / 'results' / 'damage'
+NAMES = protocols.get('lite0').metrics
+
+
+def blur(tile, radius, rng):
+  return np.asarray(Image.fromarray(tile).filter(ImageFilter.GaussianBlur(radius)))
+
+
+def noise(tile, deviation, rng):
+  return np.clip(tile + rng.normal(0, deviation, tile.shape), 0, 255).astype(np.uint8)
+
+
+def jpeg(tile, quality, rng):
+  file = io.BytesIO()
+  Image.fromarray(tile).save(file, 'JPEG', quality=quality)
+  return np.asarray(Image.open(file))
+
+
+def colour(tile, shift, rng):
+  """Redder and less blue."""
+  return np.clip(tile + np.array([shift, 0, -shift]), 0, 255).astype(np.uint8)
+
+
+# Of a tile each, but for copies: strengths from weak to strong.
+DAMAGES = {
+  'blur, radius in px': (blur, (0.5, 1.0, 1.5, 2.5)),
+  'noise, deviation of 255': (noise, (4, 8, 16, 32)),
+  'JPEG, quality': (jpeg, (80, 50, 25, 10)),
+  'colour shift, of 255': (colour, (4, 8, 16, 32)),
+  'distinct tiles of 200': (None, (100, 50, 20, 5)),
+}
+
+
+def damaged(tiles: np.ndarray, change, strength: float) -> np.ndarray:
+  rng = np.random.default_rng(0)
+  if change:
+    return np.stack([change(tile, strength, rng) for tile in tiles])
+  kept = tiles[rng.permutation(len(tiles))[:strength]]
+  return np.tile(kept, (-(-len(tiles) // strength), 1, 1, 1))[: len(tiles)]
+
+
+def main() -> None:
+  cli.prepare()
+  source = data.get(load(['--config=pix2pix:task=relief,size=64']), 'train')
+  tiles = np.stack([source[i]['b'] for i in data.spread(len(source), COUNT)])
+  real = images.to_float(tiles)
+  by = measure.make(NAMES, features.load([of for name in NAMES if (of := metrics.METRICS[name].of)]))
+  of_real = by.features(real)
+  heads = ['damage', 'score', *(f'strength {i}' for i in (1, 2, 3, 4)), 'in order']
+  lines, rows = [heads, ['---', '---', *['---:'] * 4, '---']], []
+  for title, (change, strengths) in DAMAGES.items():
+    sets = [damaged(tiles, change, strength) for strength in strengths]
+    found = []
+    for fake in map(images.to_float, sets):
+      means = {name: float(values.mean()) for name, values in by.pairs(fake, real).items()}
+      found.append(means | by.sets(by.features(fake), of_real)[0])
+    lines.append([f'**{title}**', '', *map(str, strengths), ''])
+    for name in NAMES:
+      entry = metrics.METRICS[name]
+      bad = [entry.badness(scores[name]) for scores in found]
+      ordered = all(a < b for a, b in itertools.pairwise(bad))
+      lines.append(['', entry.head, *(entry.text(scores[name]) for scores in found), 'yes' if ordered else '**no**'])
+    rows.append([tiles[SHOWN], *(fake[SHOWN] for fake in sets)])
+  table = ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+  OUT.mkdir(parents=True, exist_ok=True)
+  images.write_png(OUT / 'damage.png', images.grid(rows))
+  write_text(OUT / 'table.md', f'`python -m experiments.damage`: {len(tiles)} reliefs of 64 px.\n\n{table}')
+  print(table)
+
+
+if __name__ == '__main__':
+  main()

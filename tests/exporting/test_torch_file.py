@@ -1,0 +1,72 @@
+"""PyTorch's files, read without PyTorch: tests/goldens/tensors.pth and tensors_old.pth are what torch.save wrote."""
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from i2i_jax.errors import BadInput
+from i2i_jax.exporting import torch_file, torch_weights
+
+GOLDENS = Path(__file__).parents[1] / 'goldens'
+FILES = ('tensors.pth', 'tensors_old.pth')
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_tensors_come_out_as_they_were_saved(name):
+  found = torch_file.read(GOLDENS / name)
+  base = np.arange(24, dtype=np.float32).reshape(4, 6)
+  np.testing.assert_array_equal(found['transposed'], base.T)
+  np.testing.assert_array_equal(found['part'], base[1:3, 2:5])
+  assert found['long'] == 7 and found['long'].dtype == np.int64
+  assert found['scalar'] == 2.5 and found['scalar'].dtype == np.float64
+  np.testing.assert_array_equal(found['half'].astype(float), [1.5, -2])
+  np.testing.assert_array_equal(found['brain'].astype(float), [1.5, -2.25])
+  np.testing.assert_array_equal(found['param'], [1, 1])
+  assert found['empty'].shape == (0, 3)
+
+
+class Harm:
+  """A pickle of it would run a command."""
+
+  def __reduce__(self):
+    return print, ('run',)
+
+
+def test_nothing_in_a_file_is_run(tmp_path, capsys):
+  with zipfile.ZipFile(tmp_path / 'harm.pth', 'w') as archive:
+    archive.writestr('harm/data.pkl', pickle.dumps({'x': Harm()}))
+  (tmp_path / 'old.pth').write_bytes(pickle.dumps(Harm()))
+  for name in ('harm.pth', 'old.pth'):
+    with pytest.raises(BadInput, match=r'holds more than tensors.*nothing was run: it holds builtins\.print'):
+      torch_weights.read(tmp_path / name)
+  assert capsys.readouterr().out == ''
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_a_cut_file_is_refused_wherever_it_is_cut(name, tmp_path):
+  whole = (GOLDENS / name).read_bytes()
+  for length in range(0, len(whole) - 1, 7 if name == 'tensors_old.pth' else 41):
+    (tmp_path / 'cut.pth').write_bytes(whole[:length])
+    with pytest.raises(BadInput, match=r'cut\.pth is (truncated|no file)'):
+      torch_weights.read(tmp_path / 'cut.pth')
+
+
+def test_a_tensor_stays_within_its_storage(tmp_path):
+  storage = np.zeros(6, np.float32)
+  assert torch_file.tensor(storage, 1, (5,), (1,)).shape == (5,)
+  for offset, size, stride in ((2, (5,), (1,)), (0, (2, 2), (5, 1)), (-1, (2,), (1,)), (3, (3,), (-2,))):
+    with pytest.raises(ValueError, match='beyond its storage'):
+      torch_file.tensor(storage, offset, size, stride)
+
+
+def test_what_holds_no_tensors_by_name_is_refused(tmp_path):
+  buffer = io.BytesIO()
+  with zipfile.ZipFile(buffer, 'w') as archive:
+    archive.writestr('x/data.pkl', pickle.dumps([1, 2]))
+  (tmp_path / 'x.pth').write_bytes(buffer.getvalue())
+  with pytest.raises(BadInput, match=r"x\.pth is not a net's state dict: it holds list"):
+    torch_weights.read(tmp_path / 'x.pth')
