@@ -1,5 +1,6 @@
 """Metrics at work: compiled, over sharded batches, each net's features computed once for each set of images."""
 
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -40,12 +41,16 @@ def make(
     return features.function(of, filter)(weights.get(of.partition('.')[0]), x) if of else x
 
   def score(weights: dict, both: jax.Array, rng: jax.Array) -> dict:
-    fake, real = both[:, 0], both[:, 1]
-    seen = {m.of: [look(m.of, weights, x) for x in (fake, real)] for m in images.values()}
-    scores = {name: metric.function(*seen[metric.of]) for name, metric in images.items() if metric.function}
+    count, scores = len(both), dict[str, jax.Array]()
+    # Outputs and targets go through a net as one batch: one program, half as large.
+    joined = jnp.concatenate([both[:, 0], both[:, 1]])
+    for of in {metric.of: None for metric in images.values()}:
+      seen = look(of, weights, joined)
+      fake, real = (jax.tree.map(operator.itemgetter(side), seen) for side in (slice(count), slice(count, None)))
+      scores |= {name: m.function(fake, real) for name, m in images.items() if m.of == of and m.function}
     for name, values in scores.items():
-      if (shape := jnp.shape(values)) != fake.shape[:1]:
-        raise BadInput(f'metric {name}: it gives {list(shape)} of {len(fake)} images; it must give a number each')
+      if (shape := jnp.shape(values)) != (count,):
+        raise BadInput(f'metric {name}: it gives {list(shape)} of {count} images; it must give a number each')
     return scores
 
   def extract(weights: dict, x: jax.Array, rng: jax.Array) -> dict:

@@ -11,7 +11,7 @@ import numpy as np
 
 from i2i_jax.losses.multiscale import laplacian_pyramid
 
-BANDS = 3  # from the finest, of wavelengths of 2 to 4 px
+BANDS = 3  # of wavelengths to about 6 px, 12 px, 24 px
 PATCHES, SIDE = 128, 7  # of each image and level, and their size in px
 SMALLEST = 16  # px, of the last level that patches are taken from
 DIRECTIONS = 512
