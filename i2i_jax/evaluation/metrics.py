@@ -116,6 +116,7 @@ METRICS = {
   'energy_1': Metric(texture.energy_1, 'Energy 1', 2, **BANDS),  # by band, the finest first
   'energy_2': Metric(texture.energy_2, 'Energy 2', 2, **BANDS),
   'energy_3': Metric(texture.energy_3, 'Energy 3', 2, **BANDS),
+  'grid': Metric(texture.grid, 'Grid', 2, lower_is_better=True, of='texture.spectrum', whole_set=True),
   'accuracy': Metric(labels.accuracy, 'Pixel accuracy', 4, of='labels.classes'),
   'mean_iou': Metric(labels.mean_iou, 'Mean IoU', 4, of='labels.classes', whole_set=True),
   'lpips_lite0': Metric(lpips, 'LPIPS-Lite0', 4, lower_is_better=True, of='lite0.stages'),

@@ -90,6 +90,22 @@ def test_each_band_holds_waves_an_octave_longer():
     assert energies.argmax() == band and energies[band] > 0.5 * energies.sum(), energies
 
 
+@pytest.mark.parametrize('period', [2, 4])
+def test_a_grid_is_a_line_in_the_spectrum(period):
+  """Not seen in other waves, nor in noise or blur: those are no lines at the grid's frequencies."""
+  real, rng = pictures(12), np.random.default_rng(0)
+  rows, columns = np.mgrid[:64, :64]
+
+  def found(pattern):
+    return of_sets(np.clip(real + pattern, 0, 255).astype(np.uint8), real, ['grid'])['grid']
+
+  assert found(3 * np.cos(2 * np.pi * (rows + columns) / period)[..., None]) > 3
+  assert found(3 * np.cos(2 * np.pi * columns / period)[..., None]) > 3
+  assert found(0) == pytest.approx(1)
+  assert found(3 * np.cos(2 * np.pi * (rows + columns) / 6.4)[..., None]) < 1.3
+  assert found(rng.normal(size=real.shape) * 10) < 1.6
+
+
 def test_the_sliced_distance_of_a_shift_is_its_length():
   """Along a random direction a shift of all 147 values by s is a normal number times s: sqrt(2 / pi) s on average."""
   real = np.random.default_rng(0).normal(size=(200, 16, 16, 3)) * 40 + 128
@@ -244,7 +260,7 @@ def test_sets_without_partners_are_compared_as_sets(tiny, tmp_path, capsys):
   result = scoring.evaluate(run, protocol='pixel')
   assert (result['images'], result['targets']) == (18, 21)
   assert set(result['scores']) == {'cyclegan', 'copy', 'constant'}
-  assert set(result['scores']['copy']) == {'swd', 'energy_1', 'energy_2', 'energy_3'}
+  assert set(result['scores']['copy']) == {'swd', 'energy_1', 'energy_2', 'energy_3', 'grid'}
   files = [sorted((root / folder).iterdir()) for folder in ('testA', 'testB')]
   sides = [np.stack([images.fit(images.read(file), (16, 24), 'stretch') for file in side]) for side in files]
   expected = of_sets(*sides)

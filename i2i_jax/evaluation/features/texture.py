@@ -38,6 +38,38 @@ def energy(band: int, fake: np.ndarray, real: np.ndarray) -> float:
 energy_1, energy_2, energy_3 = (functools.partial(energy, band) for band in range(BANDS))
 
 
+def spectrum(weights: None, images: jax.Array) -> jax.Array:
+  """Power at each frequency under a Hann window, over all channels: [B, H, W, C] to [B, H, W], zero first."""
+  height, width = images.shape[1:3]
+  window = jnp.hanning(height + 1)[:-1, None] * jnp.hanning(width + 1)[None, :-1]
+  centred = (images - images.mean((1, 2), keepdims=True)) * window[None, ..., None]
+  return jnp.square(jnp.abs(jnp.fft.fft2(centred, axes=(1, 2)))).sum(3)
+
+
+def grid(fake: np.ndarray, real: np.ndarray) -> float:
+  """The strongest line that upsampling leaves: power at its frequencies by that around them, by the targets' same.
+
+  A net that doubles its maps twice repeats itself every 2 and 4 px: at multiples of a quarter of the sampling rate,
+  each way. Up to about 1 there is no line beyond the targets'. `fake` and `real` are `spectrum` of all images. Odena
+  et al., Deconvolution and Checkerboard Artifacts, Distill 2016.
+  """
+  lines = []
+  for power in (x.mean(0, dtype=np.float64) for x in (fake, real)):
+    quarters = [range(0, n, max(n // 4, 1)) for n in power.shape]
+    near = [[line(power, u, v) for v in quarters[1] if u or v] for u in quarters[0]]
+    lines.append(np.concatenate(near))
+  return float(np.max(lines[0] / lines[1]))
+
+
+def line(power: np.ndarray, u: int, v: int) -> float:
+  """Power at a frequency by the median of that 2 to 4 steps away, which the window does not mix with it."""
+  steps = np.arange(-4, 5)
+  rows, columns = np.meshgrid(steps, steps, indexing='ij')
+  around = np.maximum(abs(rows), abs(columns)) >= 2
+  at = power[(u + rows) % power.shape[0], (v + columns) % power.shape[1]]
+  return float(at[4, 4] / max(np.median(at[around]), 1e-12))
+
+
 def patches(weights: None, images: jax.Array) -> jax.Array:
   """Patches of 7x7 px from each level of the pyramid, at the same places in each image.
 
