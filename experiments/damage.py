@@ -1,10 +1,11 @@
-"""Which scores see which damage? Blur, noise, JPEG, a shift of colour, and copies, each at four strengths.
+"""Which scores see which damage? Blur, noise, JPEG, a shift of colour, copies, mix-ups, each at four strengths.
 
   python -m experiments.damage
 
 200 tiles of the Earth's reliefs, 64 px, are damaged and compared with themselves as they were: by each metric
 that needs no file of weights. Copies stand for mode collapse: the set holds 100, 50, 20 or 5 of its tiles, again and
-again.
+again. Mixed up are outputs that have each other's place, as if a net did not look at its input.
+
 Writes experiments/results/damage/table.md and a picture of the damage.
 """
 
@@ -45,22 +46,33 @@ def colour(tile, shift, rng):
   return np.clip(tile + np.array([shift, 0, -shift]), 0, 255).astype(np.uint8)
 
 
-# Of a tile each, but for copies: strengths from weak to strong.
+def copied(tiles, kept, rng):
+  some = tiles[rng.permutation(len(tiles))[:kept]]
+  return np.tile(some, (-(-len(tiles) // kept), 1, 1, 1))[: len(tiles)]
+
+
+def mixed_up(tiles, count, rng):
+  chosen, mixed = rng.permutation(len(tiles))[:count], tiles.copy()
+  mixed[chosen] = tiles[np.roll(chosen, 1)]
+  return mixed
+
+
+# Strengths from weak to strong.
 DAMAGES = {
   'blur, radius in px': (blur, (0.5, 1.0, 1.5, 2.5)),
   'noise, deviation of 255': (noise, (4, 8, 16, 32)),
   'JPEG, quality': (jpeg, (80, 50, 25, 10)),
   'colour shift, of 255': (colour, (4, 8, 16, 32)),
-  'distinct tiles of 200': (None, (100, 50, 20, 5)),
+  'distinct tiles of 200': (copied, (100, 50, 20, 5)),
+  'tiles of 200 mixed up': (mixed_up, (25, 50, 100, 200)),
 }
 
 
 def damaged(tiles: np.ndarray, change, strength: float) -> np.ndarray:
   rng = np.random.default_rng(0)
-  if change:
-    return np.stack([change(tile, strength, rng) for tile in tiles])
-  kept = tiles[rng.permutation(len(tiles))[:strength]]
-  return np.tile(kept, (-(-len(tiles) // strength), 1, 1, 1))[: len(tiles)]
+  if change in (copied, mixed_up):
+    return change(tiles, strength, rng)
+  return np.stack([change(tile, strength, rng) for tile in tiles])
 
 
 def main() -> None:

@@ -118,16 +118,26 @@ def lite0() -> dict:
 
 
 def inception() -> dict:
+  """Of random weights: features of two images, and the FID of 500 blurred tiles against 500 as they are."""
   from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+  from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
   with tempfile.TemporaryDirectory() as folder:
     file = Path(folder) / 'weights.pth'
     torch.save({k: torch.from_numpy(x) for k, x in cases.weights('inception', shapes()).items()}, file)
     net = FeatureExtractorInceptionV3('inception', ['2048'], feature_extractor_weights_path=str(file))
-  fake, _ = cases.pairs('large')
+
+  def features(x):
+    return torch.cat(
+      [net(torch.from_numpy(part.transpose(0, 3, 1, 2)))[0] for part in np.array_split(x, -(-len(x) // 20))]
+    )
+
+  statistics = [fid_features_to_statistics(features(x)) for x in cases.earth()]
+  fid = fid_statistics_to_metric(*statistics, verbose=False)['frechet_inception_distance']
   sizes = [(*shape, *(0,) * (4 - len(shape))) for shape in shapes().values()]
   return {
-    'inception/2048': net(torch.from_numpy(fake.transpose(0, 3, 1, 2)))[0],
+    'inception/2048': features(cases.pairs('large')[0]),
+    'inception/fid_500': fid,
     'inception/names': list(shapes()),
     'inception/shapes': sizes,
   }

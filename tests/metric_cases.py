@@ -7,7 +7,10 @@ import math
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageFilter
 
+from i2i_jax import data
+from i2i_jax.config import load
 from i2i_jax.data import images
 from tests.parity_cases import normal
 
@@ -38,6 +41,14 @@ def features(case: str) -> tuple[np.ndarray, np.ndarray]:
   real = np.maximum(normal(f'metrics/{case}/real', (m, d)) @ mix, 0)
   fake = np.maximum(1.1 * normal(f'metrics/{case}/fake', (n, d)) @ mix + 0.1, 0)
   return fake.astype(np.float32), real.astype(np.float32)
+
+
+def earth(count: int = 500) -> tuple[np.ndarray, np.ndarray]:
+  """uint8 reliefs of the Earth, 64 px, blurred and as they are."""
+  source = data.get(load(['--config=pix2pix:task=relief,size=64']), 'train')
+  real = np.stack([source[i]['b'] for i in data.spread(len(source), count)])
+  fake = [np.asarray(Image.fromarray(x).filter(ImageFilter.GaussianBlur(0.8))) for x in real]
+  return np.stack(fake), real
 
 
 def labels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
