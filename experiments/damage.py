@@ -82,26 +82,37 @@ def main() -> None:
   real = images.to_float(tiles)
   by = measure.make(NAMES, features.load([of for name in NAMES if (of := metrics.METRICS[name].of)]))
   of_real = by.features(real)
-  heads = ['damage', 'score', *(f'strength {i}' for i in (1, 2, 3, 4)), 'in order']
-  lines, rows = [heads, ['---', '---', *['---:'] * 4, '---']], []
+  lines = [['damage', 'score', 'weakest', '', '', 'strongest'], ['---', '---', *['---:'] * 4]]
+  ordered: dict[str, list[str]] = {name: [] for name in NAMES}
+  rows = []
   for title, (change, strengths) in DAMAGES.items():
     sets = [damaged(tiles, change, strength) for strength in strengths]
     found = []
     for fake in map(images.to_float, sets):
       means = {name: float(values.mean()) for name, values in by.pairs(fake, real).items()}
       found.append(means | by.sets(by.features(fake), of_real)[0])
-    lines.append([f'**{title}**', '', *map(str, strengths), ''])
+    lines.append([f'**{title}**', '', *map(str, strengths)])
     for name in NAMES:
       entry = metrics.METRICS[name]
-      bad = [entry.badness(scores[name]) for scores in found]
-      ordered = all(a < b for a, b in itertools.pairwise(bad))
-      lines.append(['', entry.head, *(entry.text(scores[name]) for scores in found), 'yes' if ordered else '**no**'])
+      texts = [entry.text(scores[name]) for scores in found]
+      bad = [entry.badness(float(text)) for text in texts]  # as printed
+      ordered[name].append('yes' if all(a < b for a, b in itertools.pairwise(bad)) else '')
+      lines.append(['', entry.head, *texts])
     rows.append([tiles[SHOWN], *(fake[SHOWN] for fake in sets)])
-  table = ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+  short = [['score', *DAMAGES], ['---'] * (len(DAMAGES) + 1)]
+  short += [[metrics.METRICS[name].head, *cells] for name, cells in ordered.items()]
+  text = (
+    f'`python -m experiments.damage`: {len(tiles)} reliefs of 64 px.\n\nWhich scores put the four strengths in order:'
+    f'\n\n{markdown(short)}\nThe scores:\n\n{markdown(lines)}'
+  )
   OUT.mkdir(parents=True, exist_ok=True)
   images.write_png(OUT / 'damage.png', images.grid(rows))
-  write_text(OUT / 'table.md', f'`python -m experiments.damage`: {len(tiles)} reliefs of 64 px.\n\n{table}')
-  print(table)
+  write_text(OUT / 'table.md', text)
+  print(text)
+
+
+def markdown(lines: list[list[str]]) -> str:
+  return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 
 
 if __name__ == '__main__':

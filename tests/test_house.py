@@ -63,11 +63,21 @@ def test_nets_import_no_losses():
       assert not [m for m in imports(name) if 'losses' in m], name
 
 
-@pytest.mark.parametrize('folder', ['methods', 'models', 'data/sources'])
-def test_a_registry_holds_its_entries_alone(folder):
-  """An entry has the function that the registry calls; what is none begins with _ or base."""
-  makers = {'methods': {'create'}, 'models': {'generator', 'discriminator'}, 'data/sources': {'source'}}[folder]
+@pytest.mark.parametrize(
+  ('folder', 'makers'),
+  [
+    ('methods', {'create'}),
+    ('models', {'generator', 'discriminator'}),
+    ('data/sources', {'source'}),
+    ('evaluation/protocols', {'PROTOCOL'}),
+    ('evaluation/features', {'pool', 'stages', 'bands', 'classes'}),
+  ],
+)
+def test_a_registry_holds_its_entries_alone(folder, makers):
+  """An entry has what the registry asks for; what is none begins with _ or base."""
   for path in (ROOT / 'i2i_jax' / folder).glob('*.py'):
     if not path.name.startswith(('_', 'base')):
-      functions = {n.name for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)}
-      assert functions & makers, path
+      body = ast.parse(path.read_text()).body
+      names = {n.name for n in body if isinstance(n, ast.FunctionDef)}
+      names |= {t.id for n in body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
+      assert names & makers, path

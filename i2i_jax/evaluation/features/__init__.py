@@ -1,8 +1,8 @@
 """What scores compare besides pixels: a file of functions (weights, images) -> features for each net or kind.
 
-Images are [B, H, W, C], 0 to 255, whole numbers as in a file of them. An entry may have SIZE, to which images are
-resized first by the protocol's filter. One that is a published net has MARK, the name of an array by which a file of
-its weights is known, and `load(arrays)`, which makes its weights of the arrays in such files.
+Images are [B, H, W, C], 0 to 255, whole numbers as in a file of them. An entry may have SIZES: of a function, what
+images are resized to first by the protocol's filter. One that is a published net has MARK, the name of an array by
+which a file of its weights is known, and `load(arrays)`, which makes its weights of the arrays in such files.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ def module(name: str) -> ModuleType:
 
 def function(name: str, filter: str) -> Callable:
   """A pure function (weights, images [B, H, W, C] in [-1, 1]) -> features, for a name like 'lite0.pool'."""
-  entry = module(name)
-  compute, size = getattr(entry, name.partition('.')[2]), getattr(entry, 'SIZE', None)
+  entry, _, what = module(name), *name.partition('.')[1:]
+  compute, size = getattr(entry, what), getattr(entry, 'SIZES', {}).get(what)
 
   def features(weights: Any, images: jax.Array) -> Any:
     pixels = resize.as_in_file(images)

@@ -11,7 +11,7 @@ import numpy as np
 
 from i2i_jax.evaluation.features.base import Arrays, average_pool, conv, folded, max_pool
 
-SIZE = 299  # px that images are resized to
+SIZES = {'pool': 299}  # px
 FILE = 'pt_inception-2015-12-05-6726825d.pth'
 MARK = 'Conv2d_1a_3x3.conv.weight'  # an array by whose name the file is known
 

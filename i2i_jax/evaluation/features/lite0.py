@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation.features.base import Arrays, conv, depthwise, folded, unit
 
-SIZE = 224
+SIZES = {'pool': 224}  # px; maps for LPIPS are of images in their own size
 MARK = '_conv_stem.weight'
 STRIDES = {1: 2, 3: 2, 5: 2, 11: 2}  # of the blocks' depthwise convolutions; of the others 1
 BLOCKS = 16
