@@ -31,12 +31,14 @@ SAMPLING = {
 
 
 def score(
-  predictors: dict[str, Callable], batches: Iterable[dict], measure: Measure, paired: bool = True
+  predictors: dict[str, Callable], batches: Iterable[dict], measure: Measure | None = None, paired: bool = True
 ) -> dict[str, metrics.Scores]:
   """Scores of each `predict(a, first)` over batches {'a', 'b'}; a side that is used up is empty there.
 
-  Without partners, `paired` off, sets are compared alone.
+  By all metrics that need no weights, unless `measure` has others. Without partners, `paired` off, sets are compared
+  alone.
   """
+  measure = measure or make(metrics.without_weights())
   parts: dict[str, list] = {who: [] for who in predictors}
   seen: dict[str, list] = {who: [] for who in (*predictors, '')}  # features, of the targets under ''
   first = 0
@@ -109,12 +111,9 @@ def evaluate(
   source = data.get(outline.config, split)
   names = names_of(rules, outline.config, source.paired)
   if not names:
-    raise BadInput(
-      f'--split {split}: its images have no partners to be scored against; translate them, or compare sets: '
-      f'--protocol {" or ".join(p for p in protocols.NAMES if protocols.get(p).whole_domain)}'
-    )
-  if rules.size and outline.config.data.crop_size[0] != rules.size:
-    print(f'protocol {protocol}: its images are of {rules.size} px, these of {outline.config.data.crop_size[0]}')
+    raise BadInput(f'--split {split}: its images have no partners, and protocol {protocol} compares no sets')
+  counts = counts_of(source, direction)
+  check_rules(protocol, outline.config, counts)
   rows = {outline.config.method, *(others or {}), *(['copy'] if rivals else [])}
   if not again and (old := stored(out, step, chosen, names, rows)):
     return old
@@ -131,7 +130,6 @@ def evaluate(
   if rivals:
     predictors |= fit_rivals(config, direction)
   scores = score(predictors, turned(batches_of(source, config), direction), measure, source.paired)
-  counts = counts_of(source, direction)
   result = {
     'protocol': protocol,
     'filter': rules.filter,
@@ -165,6 +163,17 @@ def stored(out: Path, step: int, chosen: str, names: Iterable[str], rows: Iterab
     old['chosen'] = chosen
     write_json(out, old)
   return old
+
+
+def check_rules(protocol: str, config: ConfigDict, counts: tuple[int, int]) -> None:
+  """Says where the images are not those of the numbers that a protocol stands for."""
+  rules, of = protocols.get(protocol), config.data
+  if rules.size and tuple(of.crop_size) != (rules.size, rules.size):
+    print(f'protocol {protocol}: its images are of {rules.size} px, these of {" x ".join(map(str, of.crop_size))}')
+  if of.name == 'cycle_gan' and (known := rules.counts.get(of.task)) not in (None, counts, counts[::-1]):
+    print(
+      f'protocol {protocol}: {of.task} has {known[0]} and {known[1]} images there, here {counts[0]} and {counts[1]}'
+    )
 
 
 def predictor(trained: Predictor, direction: str) -> Callable:

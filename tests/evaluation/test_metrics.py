@@ -1,5 +1,6 @@
 """Laws that scores obey, whichever tool computes them; what goes wrong with weights and protocols."""
 
+import hashlib
 import json
 import re
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
+from safetensors.numpy import save_file
 from scipy import linalg
 
 from i2i_jax.data import images
@@ -14,6 +16,7 @@ from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import distances, evals, features, measure, metrics, protocols, resize, scoring
 from i2i_jax.evaluation.features import texture
 from i2i_jax.runtime import mesh
+from tests import metric_cases as cases
 
 
 def pictures(count=6, size=64, seed=0):
@@ -220,6 +223,36 @@ def test_another_protocol_has_its_own_file_and_its_nets_checksum(run):
   assert result['deviations']['pix2pix']['kd_lite0'] > 0
   text = scoring.table(result)
   assert re.search(r'\d ± 0\.\d{5}', text) and 'sha256 5793' in text and 'protocol lite0' in text
+
+
+def test_what_differs_from_a_protocol_is_said(tiny, capsys):
+  scoring.check_rules('cut', tiny, (4, 4))
+  assert capsys.readouterr().out == 'protocol cut: its images are of 256 px, these of 16 x 24\n'
+  with tiny.unlocked():
+    tiny.data.update({'crop_size': (256, 256), 'name': 'cycle_gan', 'task': 'horse2zebra'})
+  scoring.check_rules('cut', tiny, (140, 120))
+  assert capsys.readouterr().out == ''
+  scoring.check_rules('cut', tiny, (140, 100))
+  assert 'horse2zebra has 120 and 140 images there, here 140 and 100' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_fid_takes_a_file_of_weights(run, tmp_path, command):
+  """Random ones here: the command reads them, names them with their checksum, and says that FID is biased."""
+  with np.load(cases.GOLDENS) as goldens:
+    sizes = [tuple(n for n in shape if n) for shape in goldens['inception/shapes'].tolist()]
+    names = goldens['inception/names'].tolist()
+  file = tmp_path / 'inception.safetensors'
+  save_file(cases.weights('inception', dict(zip(names, sizes, strict=True))), file)
+  missing = command('i2i_jax.evaluate', f'--workdir={run}', '--protocol=cut')
+  assert missing.returncode == 2 and 'give pt_inception-2015-12-05' in missing.stderr
+  done = command('i2i_jax.evaluate', f'--workdir={run}', '--protocol=cut', f'--weights={file}')
+  assert done.returncode == 0, done.stderr
+  sha = hashlib.sha256(file.read_bytes()).hexdigest()
+  assert f'inception: inception.safetensors, sha256 {sha}' in done.stdout
+  assert 'FID of 4 images is biased' in done.stdout
+  result = json.loads((run / 'eval_test_cut.json').read_text())
+  assert set(result['scores']['linear']) == {'fid', 'kid'} and result['filter'] == 'pytorch_fid'
 
 
 def test_last_weights_average_and_best_are_rows_of_their_own(tiny, tmp_path):

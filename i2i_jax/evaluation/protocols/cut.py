@@ -7,4 +7,4 @@ Park et al., ECCV 2020; Kim et al., ICLR 2024.
 
 from i2i_jax.evaluation.protocols.base import Protocol
 
-PROTOCOL = Protocol(('fid', 'kid'), 'pytorch_fid', size=256, whole_domain=True, sampling='eval', checkpoint='newest')
+PROTOCOL = Protocol(('fid', 'kid'), 'pytorch_fid', size=256, sampling='eval', counts={'horse2zebra': (120, 140)})

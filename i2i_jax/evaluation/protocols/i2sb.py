@@ -2,4 +2,4 @@
 
 from i2i_jax.evaluation.protocols.base import Protocol
 
-PROTOCOL = Protocol(('fid',), 'legacy_pytorch', size=256, whole_domain=True, sampling='eval')
+PROTOCOL = Protocol(('fid',), 'legacy_pytorch', size=256, sampling='eval')

@@ -5,4 +5,4 @@
 
 from i2i_jax.evaluation.protocols.base import Protocol
 
-PROTOCOL = Protocol(('fid',), 'pytorch_fid', size=256, whole_domain=True, sampling='train')
+PROTOCOL = Protocol(('fid',), 'pytorch_fid', size=256, sampling='train', counts={'horse2zebra': (120, 140)})

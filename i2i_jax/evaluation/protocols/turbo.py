@@ -2,4 +2,4 @@
 
 from i2i_jax.evaluation.protocols.base import Protocol
 
-PROTOCOL = Protocol(('fid', 'kid'), 'clean', whole_domain=True, sampling='eval')
+PROTOCOL = Protocol(('fid', 'kid'), 'clean', sampling='eval')

@@ -5,4 +5,4 @@ The paper prints 100 times the KID.
 
 from i2i_jax.evaluation.protocols.base import Protocol
 
-PROTOCOL = Protocol(('kid',), 'legacy_tensorflow', size=256, whole_domain=True, sampling='eval')
+PROTOCOL = Protocol(('kid',), 'legacy_tensorflow', size=256, sampling='eval')

@@ -6,4 +6,4 @@ by Lanczos. The mean over KID's subsets of 1,000 is what our estimate from all i
 
 from i2i_jax.evaluation.protocols.base import Protocol
 
-PROTOCOL = Protocol(('fid', 'kid'), 'legacy_tensorflow', size=256, whole_domain=True, sampling='eval')
+PROTOCOL = Protocol(('fid', 'kid'), 'legacy_tensorflow', size=256, sampling='eval')
