@@ -9,6 +9,8 @@ costs is taken from the convolutions. A block that is better here is worth its o
 """
 
 CONFIG = 'pix2pix:task=relief,size=64'
+PROTOCOL = 'lite0'
+SHOW = ('psnr', 'ssim', 'kd_lite0', 'swd', 'energy_1')
 MATCH = 'flops'
 FIELDS = {
   'steps': 400,

@@ -10,6 +10,8 @@ updated every second step, at 1:2 the generator is. `1-2-long` gives the generat
 """
 
 CONFIG = 'pix2pix:task=relief,size=64'
+PROTOCOL = 'lite0'
+SHOW = ('psnr', 'ssim', 'kd_lite0', 'swd', 'energy_1')
 FIELDS = {
   'steps': 400,
   'eval_every': 100,

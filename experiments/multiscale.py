@@ -10,6 +10,8 @@ losses cost besides is in the table's update.
 """
 
 CONFIG = 'pix2pix:task=relief,size=64'
+PROTOCOL = 'lite0'
+SHOW = ('psnr', 'ssim', 'kd_lite0', 'swd', 'energy_1')
 MATCH = 'flops'
 FIELDS = {
   'steps': 400,

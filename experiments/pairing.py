@@ -10,6 +10,8 @@ validation and test are right.
 """
 
 CONFIG = 'pix2pix:task=relief,size=64'
+PROTOCOL = 'lite0'
+SHOW = ('psnr', 'ssim', 'kd_lite0', 'swd', 'energy_1')
 FIELDS = {
   'steps': 400,
   'eval_every': 100,
