@@ -22,7 +22,7 @@ from i2i_jax.data import images
 from i2i_jax.evaluation import features, measure, metrics, protocols
 from i2i_jax.runs.folder import write_text
 
-COUNT, SHOWN = 200, 7
+COUNT, SHOWN = 200, 36
 OUT = Path(__file__).parent / 'results' / 'damage'
 NAMES = protocols.get('lite0').metrics
 
