@@ -25,7 +25,8 @@ class Scores(NamedTuple):
   deviations: dict[str, float] = {}  # of those in per_set that estimate their own  # noqa: RUF012
 
   def means(self) -> dict[str, float]:
-    return {name: float(values.mean()) for name, values in self.per_image.items()} | self.per_set
+    found = {name: float(values.mean()) for name, values in self.per_image.items()} | self.per_set
+    return {name: found[name] for name in ordered(found)}
 
 
 class Metric(NamedTuple):

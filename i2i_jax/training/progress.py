@@ -10,6 +10,7 @@ from tqdm import tqdm
 from i2i_jax.training.writers import Writer
 
 SECONDS_A_LINE = 5
+SCORES = 3  # of the validation split's, that have room behind the bar
 
 
 class Progress:
@@ -38,9 +39,11 @@ class Progress:
     return float(np.median(np.diff(self.ticks))) if len(self.ticks) > 1 else 0.0
 
   def show(self, step: int, values: dict[str, float]) -> None:
-    """Losses and scores, behind the bar."""
+    """Losses and the first scores, behind the bar."""
     rate = (self.bar.format_dict['rate'] or 0) * self.batch_size
-    shown = {k.removeprefix('loss/'): f'{v:.3f}' for k, v in values.items() if k.startswith(('loss/', 'val/'))}
+    scores = [name for name in values if name.startswith('val/')][:SCORES]
+    names = [name for name in values if name.startswith('loss/') or name in scores]
+    shown = {name.removeprefix('loss/'): f'{values[name]:.3f}' for name in names}
     if 'data/wait' in values:
       shown['waiting for data'] = f'{values["data/wait"]:.1%}'
     self.bar.set_postfix({'img/s': f'{rate:.0f}', **shown}, refresh=self.terminal)
