@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import nctdtrinc, stdtr, stdtrit
 
 LEVEL = 0.95
 # By how much more than its own the mean square of seeds counts in the degrees of freedom: in an interval, and in the
@@ -125,8 +125,9 @@ def compare(differences: np.ndarray, groups: Sequence | None = None) -> Comparis
 def detectable(differences: np.ndarray, groups: Sequence | None, comparisons: int) -> float:
   """The smallest true difference that would be starred in 80% of such tables: what the design can see.
 
-  Of the variance that these differences show: as for `compare`, with p corrected for `comparisons` of them. nan with
-  fewer than FEWEST_SEEDS seeds, which never have a star.
+  By the noncentral t, of the variance that these differences show: as for `compare`, with p corrected for
+  `comparisons` of them. Of few seeds that variance is far off, and its mean over a table's comparisons less so. nan
+  with fewer than FEWEST_SEEDS seeds, which never have a star.
   """
   differences = np.asarray(differences, np.float64)
   seeds, images = differences.shape
@@ -137,7 +138,8 @@ def detectable(differences: np.ndarray, groups: Sequence | None, comparisons: in
   else:
     variance = variance_of_mean(differences, groups)
     error, free = np.sqrt(variance.total() / variance.count), freedom(variance, TAIL_CAUTION)
-  return float(error * (stdtrit(free, 1 - (1 - LEVEL) / 2 / comparisons) + stdtrit(free, POWER)))
+  least = stdtrit(free, 1 - (1 - LEVEL) / 2 / comparisons)
+  return float(error * nctdtrinc(free, 1 - POWER, least))
 
 
 def student(mean: float, error: float, free: float, free_tail: float, seeds: int) -> Comparison:

@@ -67,7 +67,7 @@ def comparisons(results: list[tuple], pairs: list[tuple[str, str]], groups: list
 def power(results: list[tuple], pairs: list[tuple[str, str]], groups: list | None) -> dict[str, float]:
   """Of each metric: the smallest difference that a table of so many comparisons would star in 80% of cases.
 
-  The median over its comparisons. The arguments are those of `comparisons`.
+  The root mean square over its comparisons. The arguments are those of `comparisons`.
   """
   runs, found = by_variant(results), {}
   both = {pair: sorted(set.intersection(*(set(runs.get(name, {})) for name in pair))) for pair in pairs}
@@ -77,7 +77,7 @@ def power(results: list[tuple], pairs: list[tuple[str, str]], groups: list | Non
       if seeds:
         scores = (scores_of([runs[name][seed] for seed in seeds], metric) for name in pair)
         values.append(stats.detectable(np.subtract(*scores), groups, len(pairs)))
-    found[metric] = median(values)
+    found[metric] = float(np.sqrt(np.mean(np.square(values)))) if values else math.nan
   return found
 
 

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.stats import nct, t
 
 from i2i_jax.sweeps import stats
 
@@ -182,3 +183,23 @@ def test_a_score_of_a_set_has_an_interval_over_seeds():
   assert (found.low, found.high) == pytest.approx((2 - 4.3027 / np.sqrt(3), 2 + 4.3027 / np.sqrt(3)), rel=1e-4)
   assert found.p == pytest.approx(0.0742, abs=1e-4)
   assert np.isnan(stats.compare(np.array([[1.0], [2.0]])).p)
+
+
+@pytest.mark.parametrize('seeds', [3, 5])
+@pytest.mark.parametrize('name', ['images', 'few seeds', 'some seeds', 'half seeds'])
+def test_what_a_design_can_see_is_starred_in_most_tables(name, seeds):
+  """Of seven comparisons, the one that differs by what `detectable` says has a star."""
+  rng, count = np.random.default_rng(0), 7
+  tables = [simulate(rng, MIXES[name], correlation=0.33, seeds=seeds) for _ in range(400)]
+  difference = np.sqrt(np.mean([stats.detectable(table, BLOCKS, count) ** 2 for table in tables]))
+  starred = np.mean([count * stats.compare(difference + table, BLOCKS).p < 0.05 for table in tables])
+  assert 0.7 <= starred <= 0.92, (name, seeds, difference, starred)
+
+
+def test_a_set_score_or_two_seeds_see_what_students_t_says():
+  scores = np.array([[0.1], [0.3], [0.2], [0.5]])
+  free, error = 3, scores.std(ddof=1) / 2
+  found = stats.detectable(scores, None, 4)
+  # The chance that a t with three degrees of freedom, shifted so far, is beyond the corrected limit.
+  assert nct.sf(t.isf(0.025 / 4, free), free, found / error) == pytest.approx(0.8, abs=1e-4)
+  assert np.isnan(stats.detectable(np.ones((2, 5)), None, 1))
