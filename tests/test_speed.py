@@ -60,6 +60,7 @@ def test_bad_options_are_one_line():
     speed.parse(['--rows=tiny', '--torch=channel_last'])
 
 
+@pytest.mark.slow
 def test_a_row_is_measured_saved_and_shown(command, tmp_path):
   done = command('experiments.speed', '--rows=tiny', '--torch=none', '--quick', '--rounds=1', f'--output={tmp_path}')
   assert done.returncode == 0, done.stderr

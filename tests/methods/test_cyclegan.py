@@ -14,7 +14,7 @@ from i2i_jax import data, fields, methods, models, train, translate
 from i2i_jax.data import images
 from i2i_jax.data.sources import earth
 from i2i_jax.errors import BadInput
-from i2i_jax.evaluation import scoring
+from i2i_jax.evaluation import metrics, scoring
 from i2i_jax.losses.reconstruction import l1
 from i2i_jax.runs.log import read_log
 from i2i_jax.runtime.describe import parameter_count
@@ -304,7 +304,9 @@ def test_from_two_folders_to_both_directions(tiny_cycle, sets, tmp_path):
     tiny_cycle.steps = 3
   run = tmp_path / 'run'
   train.train(tiny_cycle, run, mesh_spec='data=1')
-  assert not any(name.startswith('val/') for line in read_log(run / 'metrics.jsonl') for name in line)
+  scored = {name for line in read_log(run / 'metrics.jsonl') for name in line if name.startswith('val/')}
+  names = {name for name in metrics.without_weights() if metrics.METRICS[name].whole_set}
+  assert scored == {f'val/{name}{way}' for name in names for way in ('', '_ba')}  # none that needs partners
   grid = images.read(run / 'samples' / 'step_00000003.png')
   assert grid.shape[1] == 6 * 24 + 5 * 2  # there and back, both ways
   outputs = []
@@ -312,15 +314,17 @@ def test_from_two_folders_to_both_directions(tiny_cycle, sets, tmp_path):
     translate.translate(run, sets / 'testA', tmp_path / direction, direction=direction)
     outputs.append(images.read(tmp_path / direction / 'tA0.png'))
   assert not np.array_equal(*outputs)
-  with pytest.raises(BadInput, match='no partners to be scored against'):
-    scoring.evaluate(run, 'test')
+  result = scoring.evaluate(run, 'test')
+  assert set(result['scores']) == {'cyclegan', 'copy', 'constant'} and set(result['scores']['copy']) == names
+  assert not list((run / 'eval_test').glob('*_target.png')) and list((run / 'eval_test').glob('*_output.png'))
 
 
 def test_scores_in_both_directions_where_there_is_a_truth(tiny_cycle, tmp_path):
   tiny_cycle.data.channels_a = tiny_cycle.data.channels_b = 3
   train.train(tiny_cycle, tmp_path / 'run', mesh_spec='data=1')
   ab, ba = (scoring.evaluate(tmp_path / 'run', 'test', direction=d) for d in ('ab', 'ba'))
-  assert ab['scores']['copy'] == pytest.approx(ba['scores']['copy'], rel=1e-4)  # the same two images
+  same = [{name: of['scores']['copy'][name] for name in ('psnr', 'ssim', 'l1')} for of in (ab, ba)]
+  assert same[0] == pytest.approx(same[1], rel=1e-4)  # of the same two images
   assert ab['scores']['constant'] != ba['scores']['constant']
   assert {p.name for p in (tmp_path / 'run').glob('eval_*.json')} == {'eval_test.json', 'eval_test_ba.json'}
   assert 'val/psnr_ba' in read_log(tmp_path / 'run' / 'metrics.jsonl')[-1]
