@@ -17,7 +17,7 @@ def tiny_config():
   config.data.update({'name': 'tests.fake', 'load_size': (18, 28), 'crop_size': (16, 24)})
   config.gen.update({'depth': 3, 'width': 4, 'max_width': 8})
   config.disc.update({'layers': 1, 'width': 4})
-  config.update({'log_every': 1, 'eval_every': 3, 'checkpoint_every': 3, 'samples': 2})
+  config.update({'log_every': 1, 'eval_every': 3, 'evals': 'psnr,l1', 'checkpoint_every': 3, 'samples': 2})
   return config.lock()
 
 

@@ -149,6 +149,8 @@ def test_a_metric_is_one_entry(tiny, run, tmp_path, capsys, request):
   heads, best = scoring.table(result).splitlines()[1:3]
   assert heads.split('   ')[-1].strip() == 'RMSE ↓, px' and re.search(r'\d\.\d{5}$', best)
 
+  with tiny.unlocked():
+    tiny.evals = 'pixel'
   train.train(tiny, tmp_path / 'new', mesh_spec='data=1')
   assert 'val/rmse' in read_log(tmp_path / 'new' / 'metrics.jsonl')[-1]
   page = report.write(folder).read_text()

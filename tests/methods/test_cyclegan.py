@@ -301,7 +301,7 @@ def test_crops_and_flips_of_a_and_b_are_independent(tiny_cycle):
 def test_from_two_folders_to_both_directions(tiny_cycle, sets, tmp_path):
   with tiny_cycle.unlocked():
     tiny_cycle.data.update({'name': 'folders', 'path': str(sets)})
-    tiny_cycle.steps = 3
+    tiny_cycle.update({'steps': 3, 'evals': 'pixel'})
   run = tmp_path / 'run'
   train.train(tiny_cycle, run, mesh_spec='data=1')
   scored = {name for line in read_log(run / 'metrics.jsonl') for name in line if name.startswith('val/')}
