@@ -27,7 +27,7 @@ from i2i_jax.evaluation import chosen, protocols, scoring
 
 
 def main() -> None:
-  listed = '\n'.join(f'  {name:9} {protocols.about(name)}' for name in protocols.NAMES)
+  listed = '\n'.join(f'  {name:10} {protocols.about(name)}' for name in protocols.NAMES)
   parser = cli.parser(f'{__doc__}\nProtocols:\n{listed}', 'evaluate')
   cli.run_options(parser)
   parser.add_argument('--split', default='test', choices=data.SPLITS, help='default: test')

@@ -19,6 +19,20 @@ SIZES = {'small': (2, 64, 80), 'large': (2, 192, 176)}  # of image sets: count, 
 FILTERS = {'smaller': (400, 333), 'larger': (64, 100)}  # height and width, resized to 299
 SETS = {'few': (40, 60, 96), 'many': (300, 250, 64)}  # of features: outputs, targets, features each
 
+# Of torchvision's nets, the shapes of kernels by place: (out, in, height, width).
+CONVOLUTIONS = {
+  'alex': {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)},
+  'vgg': {
+    i: (out, into, 3, 3)
+    for i, into, out in zip(
+      (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+      (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512),
+      (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512),
+      strict=True,
+    )
+  },
+}
+
 
 def pairs(case: str) -> tuple[np.ndarray, np.ndarray]:
   """uint8 outputs and targets [N, H, W, 3]: smooth pictures and what a net might make of them."""

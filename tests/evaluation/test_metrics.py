@@ -181,11 +181,31 @@ def test_weights_that_are_missing_or_of_another_net_are_named(tmp_path):
   }
 
 
+def test_lpips_takes_a_net_and_its_channels_weights_from_two_files(tmp_path):
+  shapes = {f'features.{i}': shape for i, shape in cases.CONVOLUTIONS['alex'].items()}
+  shapes = {f'{k}.weight': s for k, s in shapes.items()} | {f'{k}.bias': s[:1] for k, s in shapes.items()}
+  with np.load(cases.GOLDENS) as goldens:
+    heads = {k.rpartition('/')[2]: goldens[k] for k in goldens.files if k.startswith('heads/alex/')}
+  net, channels = tmp_path / 'alexnet.safetensors', tmp_path / 'alex.safetensors'
+  save_file(cases.weights('alex', shapes), net)
+  save_file(heads, channels)
+  found = features.load(['alex.stages'], [channels, net])['alex']
+  assert set(found.files) == {net.name, channels.name}
+  assert measure.make(['lpips_alex'], {'alex': found}).pairs(np.zeros((1, 64, 64, 3)), np.ones((1, 64, 64, 3)))
+  with pytest.raises(BadInput, match=r'none of the files has lin0\.model\.1\.weight, a part of alex'):
+    features.load(['alex.stages'], [net])
+  with pytest.raises(BadInput, match=r'is of another net than vgg16: give torchvision'):
+    features.load(['vgg16.stages'], [net, channels])
+
+
 # ----------------------------------------------------------------------------------------------------- protocols
 
 
 def test_each_protocol_says_what_it_is_and_names_metrics_that_there_are():
-  assert {'pixel', 'lite0', 'cut', 'mmagic', 'uvcgan2', 'turbo', 'i2sb', 'ugatit'} == set(protocols.NAMES)
+  published = {'cut', 'mmagic', 'uvcgan2', 'turbo', 'i2sb', 'ugatit', 'lpips_alex', 'lpips_vgg'}
+  assert {'pixel', 'lite0'} | published == set(protocols.NAMES)
+  scored = {name for rules in map(protocols.get, protocols.NAMES) for name in rules.metrics}
+  assert {'fid', 'kid', 'lpips_alex', 'lpips_vgg', 'fd_lite0', 'kd_lite0', 'lpips_lite0'} <= scored
   for name in protocols.NAMES:
     rules = protocols.get(name)
     assert set(rules.metrics) <= set(metrics.METRICS) and rules.filter in resize.FILTERS

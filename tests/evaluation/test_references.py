@@ -54,27 +54,13 @@ def test_distances_of_sets_are_torch_fidelitys_and_prdcs(case, goldens):
 
 @pytest.mark.parametrize(('net', 'module'), [('alex', alex), ('vgg', vgg16)])
 def test_lpips_is_its_authors(net, module, goldens):
-  shapes = {f'features.{i}': shape for i, shape in CONVOLUTIONS[net].items()}
+  shapes = {f'features.{i}': shape for i, shape in cases.CONVOLUTIONS[net].items()}
   shapes = {f'{k}.weight': s for k, s in shapes.items()} | {f'{k}.bias': s[:1] for k, s in shapes.items()}
   arrays = cases.weights('alex' if net == 'alex' else 'vgg16', shapes)
   arrays |= {k.rpartition('/')[2]: x for k, x in goldens.items() if k.startswith(f'heads/{net}/')}
   weights = {module.__name__.rpartition('.')[2]: features.Weights(module.load(arrays), {})}
   found = scores('small', f'lpips_{net}', weights)
   near(f'LPIPS, {net} | lpips', found, goldens[f'lpips/{net}'], relative=1e-4)
-
-
-CONVOLUTIONS = {
-  'alex': {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)},
-  'vgg': {
-    i: (out, into, 3, 3)
-    for i, into, out in zip(
-      (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
-      (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512),
-      (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512),
-      strict=True,
-    )
-  },
-}
 
 
 def test_lite0_is_the_packages_net(goldens):
