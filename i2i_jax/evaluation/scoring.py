@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2i_jax import data
-from i2i_jax.config import read_json
+from i2i_jax.config import from_dict, read_json
 from i2i_jax.data import images
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import baselines, features, metrics, protocols
@@ -106,22 +106,22 @@ def evaluate(
   name = layout.scores(split, direction, protocol)
   out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
-  outline = checkpoint.outline(workdir, mesh.make(''), step)
-  checkpoint.check_direction(outline, direction)
-  source = data.get(outline.config, split)
-  names = names_of(rules, outline.config, source.paired)
+  config = from_dict(read_json(workdir / layout.CONFIG))
+  source = data.get(config, split)
+  names = names_of(rules, config, source.paired)
   if not names:
     raise BadInput(f'--split {split}: its images have no partners, and protocol {protocol} compares no sets')
   counts = counts_of(source, direction)
-  check_rules(protocol, outline.config, counts)
-  rows = {outline.config.method, *(others or {}), *(['copy'] if rivals else [])}
+  check_rules(protocol, config, counts)
+  rows = {config.method, *(others or {}), *(['copy'] if rivals else [])}
   if not again and (old := stored(out, step, chosen, names, rows)):
     return old
 
-  nets = nets_of(names, outline.config, weights)
+  nets = nets_of(names, config, weights)
   measure = make(names, nets, rules.filter, mesh.make(''))
   sampling = SAMPLING[rules.sampling]
   trained = load(workdir, step, mesh_spec='', batch=BATCH, ahead=direction, test=sampling)
+  checkpoint.check_direction(trained.run, direction)
   config = trained.run.config
   predictors = {config.method: predictor(trained, direction)}
   for who, (at, which) in (others or {}).items():
