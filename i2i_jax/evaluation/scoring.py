@@ -100,7 +100,7 @@ def evaluate(
     protocol: of evaluation/protocols/. weights: files of the nets that it needs (`features.load`).
     others: more of the same run, a row each: name -> (step, 'ema' or 'last').
     rivals: whether the baselines are fitted and scored too. again: whether existing scores are made again; those
-      that lack a metric always are.
+      that lack a metric, or were made with other weights, always are.
   """
   rules = protocols.get(protocol)
   name = layout.scores(split, direction, protocol)
@@ -114,7 +114,7 @@ def evaluate(
   counts = counts_of(source, direction)
   check_rules(protocol, config, counts)
   rows = {config.method, *(others or {}), *(['copy'] if rivals else [])}
-  if not again and (old := stored(out, step, chosen, names, rows)):
+  if not again and (old := stored(out, step, chosen, names, rows, weights)):
     return old
 
   nets = nets_of(names, config, weights)
@@ -151,10 +151,15 @@ def evaluate(
   return result
 
 
-def stored(out: Path, step: int, chosen: str, names: Iterable[str], rows: Iterable[str]) -> dict | None:
-  """The scores in a file, where they are of that step and lack nothing."""
+def stored(
+  out: Path, step: int, chosen: str, names: Iterable[str], rows: Iterable[str], weights: Iterable[Path]
+) -> dict | None:
+  """The scores in a file, where they are of that step and of these files of weights, and lack nothing."""
   old = read_json(out) if out.exists() else {}
   if not old or old['step'] != step or set(rows) - old['scores'].keys():
+    return None
+  scored_by = {checksum for files in old.get('nets', {}).values() for checksum in files.values()}
+  if not all(file.is_file() and features.checksum(file) in scored_by for file in weights):
     return None
   if any(lacking(names, of) for of in old['scores'].values()):
     return None

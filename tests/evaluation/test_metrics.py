@@ -1,5 +1,6 @@
 """Laws that scores obey, whichever tool computes them; what goes wrong with weights and protocols."""
 
+import functools
 import hashlib
 import json
 import re
@@ -255,6 +256,19 @@ def test_what_differs_from_a_protocol_is_said(tiny, capsys):
   assert capsys.readouterr().out == ''
   scoring.check_rules('cut', tiny, (140, 100))
   assert 'horse2zebra has 120 and 140 images there, here 140 and 100' in capsys.readouterr().out
+
+
+def test_scores_of_other_weights_do_not_count_as_stored(tmp_path):
+  ours, other = tmp_path / 'ours.pth', tmp_path / 'other.pth'
+  ours.write_bytes(b'ours')
+  other.write_bytes(b'other')
+  scored = {'step': 6, 'chosen': 'newest', 'scores': {'pix2pix': {'fid': 1.0}}}
+  scored['nets'] = {'inception': {'renamed.pth': hashlib.sha256(b'ours').hexdigest()}}
+  out = tmp_path / 'eval_test_cut.json'
+  out.write_text(json.dumps(scored))
+  held = functools.partial(scoring.stored, out, 6, 'newest', ['fid'], ['pix2pix'])
+  assert held([]) == held([ours]) == scored
+  assert held([other]) is None and held([tmp_path / 'none.pth']) is None
 
 
 @pytest.mark.slow
