@@ -5,6 +5,7 @@ Johnson et al.'s, ECCV 2016); ResnetGenerator in models/networks.py of pytorch-C
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from flax.core import FrozenDict
 from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput, choice
-from i2i_jax.layers import attention
+from i2i_jax.layers import attention, conv_forms
 from i2i_jax.layers.conv import DOWNSAMPLES, Conv, Upsample, blur, check_size, to_image
 from i2i_jax.layers.norm import Norm
 from i2i_jax.layers.remat import repeated, stage
@@ -41,7 +42,7 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Module):
-  """A stack of `count` Blocks; a call runs some of them, as one loop: what is compiled is one block.
+  """A stack of `count` Blocks; a call runs some of them, as one loop where that costs no time: then one is compiled.
 
   [B, H, W, C] to ([B, H, W, C], the outputs of each block [stop - start, B, H, W, C]). Variables are a Block's, with
   an axis in front, over all blocks.
@@ -76,7 +77,11 @@ class Blocks(nn.Module):
       x, changed = block.apply(variables, x, mutable=mutable, rngs=rngs, **switches)
       return x, (x, changed)
 
-    x, (features, changed) = jax.lax.scan(repeated(step), x, (some, rngs))
+    # XLA's CPU backend runs convolutions within a loop at a tenth of their speed. Those of many channels or of few
+    # positions are matrix products, as fast there.
+    products = x.shape[-1] >= conv_forms.MANY or math.prod(x.shape[:3]) <= conv_forms.SMALL
+    unroll = 1 if products else stop - start
+    x, (features, changed) = jax.lax.scan(repeated(step), x, (some, rngs), unroll=unroll)
     if not self.is_initializing():
       for name, new in changed.get('batch_stats', {}).items():
         whole = jax.tree.map(

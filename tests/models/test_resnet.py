@@ -103,6 +103,16 @@ def test_where_attention_sits_does_not_change_the_blocks_arrays():
     np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.parametrize(('width', 'side', 'loop'), [(3, 68, False), (24, 68, True), (3, 64, True)])
+def test_convolutions_that_are_no_matrix_products_stay_out_of_loops(width, side, loop):
+  """Within one, XLA's CPU backend takes ten times as long for them."""
+  net = ResNet(3, blocks=2, width=width)
+  x = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+  variables = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, **SWITCHES), x)
+  text = jax.jit(lambda variables, x: net.apply(variables, x, **SWITCHES)[0]).lower(variables, x).as_text()
+  assert ('stablehlo.while' in text) == loop
+
+
 def test_more_blocks_are_no_more_to_compile_and_unused_features_take_no_memory():
   x = image((1, 16, 16, 3))
 
