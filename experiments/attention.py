@@ -15,6 +15,8 @@ MATCH = 'flops'
 FIELDS = {
   'steps': 400,
   'eval_every': 100,
+  'data.load_size': (72, 72),
+  'loss.gan_weight': 0.3,
   'gen.depth': 4,
   'gen.width': 16,
   'gen.max_width': 64,

@@ -15,6 +15,7 @@ SHOW = ('psnr', 'ssim', 'kd_lite0', 'swd', 'energy_1')
 FIELDS = {
   'steps': 400,
   'eval_every': 100,
+  'data.load_size': (72, 72),
   'gen.width': 16,
   'gen.max_width': 64,
   'disc.width': 16,

@@ -16,6 +16,8 @@ MATCH = 'flops'
 FIELDS = {
   'steps': 400,
   'eval_every': 100,
+  'data.load_size': (72, 72),
+  'loss.gan_weight': 0.3,
   'gen.name': 'resnet',
   'gen.padding': 'reflect',
   'gen.width': 10,

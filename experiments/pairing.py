@@ -15,6 +15,8 @@ SHOW = ('psnr', 'ssim', 'kd_lite0', 'swd', 'energy_1')
 FIELDS = {
   'steps': 400,
   'eval_every': 100,
+  'data.load_size': (72, 72),
+  'loss.gan_weight': 0.3,
   'gen.name': 'resnet',
   'gen.padding': 'reflect',
   'gen.width': 10,

@@ -10,7 +10,7 @@ pictures only in part:
 """
 
 CONFIG = 'pix2pix:task=relief,size=64'
-FIELDS = {'steps': 800, 'eval_every': 100}
+FIELDS = {'steps': 800, 'eval_every': 100, 'data.load_size': (72, 72), 'gen.width': 32, 'loss.gan_weight': 0.3}
 PROTOCOL = 'lite0'
 SHOW = ('psnr', 'lpips_lite0', 'kd_lite0', 'swd', 'energy_1', 'grid')
 

@@ -268,7 +268,7 @@ def test_a_signal_saves_and_ends_the_process(tmp_path):
   command = [
     *(sys.executable, '-m', 'i2i_jax.train', '--config=pix2pix:data=folder,runlocal', f'--workdir={folder}'),
     *('--config.data.name=tests.fake', '--config.steps=100000', '--config.log_every=1', '--config.eval_every=100000'),
-    *('--config.checkpoint_every=100000', '--config.samples=0', '--mesh=data=1'),
+    *('--config.checkpoint_every=100000', '--config.evals=psnr', '--config.samples=0', '--mesh=data=1'),
   ]
   environment = {**os.environ, 'XLA_FLAGS': UNPOLISHED}
   process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)

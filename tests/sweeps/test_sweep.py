@@ -34,8 +34,8 @@ EXPERIMENT = '''"""Does a wider discriminator help?
 On made-up pairs."""
 CONFIG = 'pix2pix:size=64'
 FIELDS = {
-  'steps': 4, 'eval_every': 2, 'batch_size': 2, 'log_every': 1, 'samples': 0, 'gen.depth': 2, 'gen.width': 4,
-  'disc.layers': 1, 'disc.width': 4, 'data.name': 'tests.fake', 'data.load_size': (12, 12),
+  'steps': 4, 'eval_every': 2, 'evals': 'psnr', 'batch_size': 2, 'log_every': 1, 'samples': 0, 'gen.depth': 2,
+  'gen.width': 4, 'disc.layers': 1, 'disc.width': 4, 'data.name': 'tests.fake', 'data.load_size': (12, 12),
   'data.crop_size': (12, 12),
 }
 def sweep():
