@@ -15,8 +15,6 @@ Arguments: data (earth or folder); task (earth: relief, satellite or map); path,
 
 from i2i_jax import fields
 
-STEPS = {64: 2500, 128: 2500, 256: 20_000}  # on the Earth
-
 
 def get_config(arg: str = ''):
   """The paper's nets and settings; small nets for the Earth's tiles of 64 and 128 px."""
@@ -24,13 +22,14 @@ def get_config(arg: str = ''):
   config = fields.defaults()
   fields.use_data(config, args, paired=True)
   config.gen.depth = max(1, args.size.bit_length() - 1)  # 8 at 256 px, 7 at 128 px: down to one pixel
-  config.steps = STEPS.get(args.size, 1500) if args.data == 'earth' else 80_000
+  config.steps = 20_000 if args.data == 'earth' else 80_000
   if fields.is_small(args):
     fields.use_small(config, batch_size=8, lr=5e-4)
-    config.data.load_size = config.data.crop_size  # enlarged tiles are blurred, and teach it
+    config.data.load_size = config.data.crop_size  # enlarged ones are blurred, and teach blur
     config.gen.update({'max_width': 128, 'norm': 'instance', 'dropout': 0.0})
     config.disc.update({'layers': 2, 'width': 32, 'norm': 'instance'})
     config.loss.gan_weight = 2.0
+    config.steps = 2500
   if args.runlocal:
     fields.use_runlocal(config, steps=20, batch_size=4, width=8)
   return config

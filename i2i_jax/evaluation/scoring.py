@@ -158,10 +158,10 @@ def stored(
   old = read_json(out) if out.exists() else {}
   if not old or old['step'] != step or set(rows) - old['scores'].keys():
     return None
+  if any(lacking(names, of) for of in old['scores'].values()):
+    return None
   scored_by = {checksum for files in old.get('nets', {}).values() for checksum in files.values()}
   if not all(file.is_file() and features.checksum(file) in scored_by for file in weights):
-    return None
-  if any(lacking(names, of) for of in old['scores'].values()):
     return None
   print(f'{out} holds the scores of step {step} already')
   if old.get('chosen') != chosen:

@@ -246,6 +246,15 @@ def by_winograd(x: jax.Array, kernel_shape: tuple[int, ...]) -> bool:
   return height == width and height in winograd.KERNELS and min(channels) >= MANY and x.dtype != jnp.bfloat16
 
 
+def fast_in_loops(x: jax.Array) -> bool:
+  """Whether 3 x 3 convolutions that keep the shape of `x` [B, H, W, C] may stand in a loop, like lax.scan's.
+
+  XLA's CPU backend runs its own convolutions there at a tenth of their speed; matrix products it does not slow down.
+  The precision does not count: an accelerator minds no loop.
+  """
+  return math.prod(x.shape[:3]) <= SMALL or x.shape[-1] >= MANY
+
+
 def zero_pad(x: jax.Array, padding: Padding) -> jax.Array:
   """Pads height and width of [B, H, W, C] by ((top, bottom), (left, right)); negative crops."""
   return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*padding[0], 0), (*padding[1], 0), (0, 0, 0)))

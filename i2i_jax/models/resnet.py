@@ -5,7 +5,6 @@ Johnson et al.'s, ECCV 2016); ResnetGenerator in models/networks.py of pytorch-C
 """
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -77,10 +76,7 @@ class Blocks(nn.Module):
       x, changed = block.apply(variables, x, mutable=mutable, rngs=rngs, **switches)
       return x, (x, changed)
 
-    # XLA's CPU backend runs convolutions within a loop at a tenth of their speed. Those of many channels or of few
-    # positions are matrix products, as fast there.
-    products = x.shape[-1] >= conv_forms.MANY or math.prod(x.shape[:3]) <= conv_forms.SMALL
-    unroll = 1 if products else stop - start
+    unroll = 1 if conv_forms.fast_in_loops(x) else stop - start
     x, (features, changed) = jax.lax.scan(repeated(step), x, (some, rngs), unroll=unroll)
     if not self.is_initializing():
       for name, new in changed.get('batch_stats', {}).items():
