@@ -48,8 +48,7 @@ REST = """
 i2i sweep --experiment=experiments/NAME.py --workdir=runs/NAME --seeds=3 --jobs=2
 ```
 
-Each run has one core to itself, so the same table comes out again to the last digit (pairing's and
-multiscale's do not, until they are made anew: `experiments/README.md`). `scores.csv.gz` there has each
+Each run has one core to itself, so the same table comes out again to the last digit. `scores.csv.gz` there has each
 image's scores.
 
 ## Times and memory
