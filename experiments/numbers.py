@@ -19,23 +19,17 @@ from i2i_jax.errors import choice
 from i2i_jax.runs import layout
 from i2i_jax.runs.folder import write_text
 
+METRICS = {'psnr': '.2f', 'l1': '.3f', 'energy_1': '.2f', 'grid': '.2f'}
 FILE, RUNS = Path('docs/numbers.md'), Path('runs/numbers')
 PIX2PIX = 'pix2pix:task={},size=64'
-SMALL_RESNET = (
-  '--config.gen.name=resnet',
-  '--config.gen.blocks=4',
-  '--config.gen.width=24',
-  '--config.gen.padding=reflect',
-  '--config.batch_size=4',
-  '--config.steps=1500',
-)
+LIKE_UNPAIRED = ('--config.gen.upsample=nearest', '--config.gen.padding=reflect', '--config.batch_size=4')
 # Name: config, fields, directions.
 TRAINED = {
   'relief': (PIX2PIX.format('relief'), (), ('ab',)),
   'regression': (PIX2PIX.format('relief'), ('--config.loss.gan=none',), ('ab',)),
   'satellite': (PIX2PIX.format('satellite'), (), ('ab',)),
   'map': (PIX2PIX.format('map'), (), ('ab',)),
-  'paired': (PIX2PIX.format('relief'), SMALL_RESNET, ('ab',)),
+  'paired': (PIX2PIX.format('relief'), LIKE_UNPAIRED, ('ab',)),
   'unpaired': ('cyclegan:task=relief,size=64', (), ('ab', 'ba')),
 }
 
@@ -74,7 +68,9 @@ REST = REST.replace('{variants}', '--torch=eager,channels_last,compile')
 HEAD = """# Where the numbers come from
 
 Written by `python -m experiments.numbers`, which runs the commands below. Test scores of seed 0: PSNR in dB and L1 in
-[-1, 1], means over test images. Machine: 2 cores of an AMD EPYC (Zen 4), no GPU; on another one digits may differ.
+[-1, 1], means over test images. Energy 1 and Grid ([metrics.md](metrics.md)) are of the whole split: energy in the
+finest band by the targets', 1 for as much detail as they have; the strongest line of a grid by theirs, from 1 to 3
+where there is none. Machine: 2 cores of an AMD EPYC (Zen 4), no GPU; on another one digits may differ.
 """
 
 
@@ -94,14 +90,14 @@ def run(name: str):
     subprocess.run([sys.executable, '-m', 'i2i_jax', *line.split()[1:]], check=True)
 
 
-def scores(name: str) -> list[tuple[str, str, str, str]]:
-  """(direction, who, PSNR, L1) as printed, ours first, of what has been scored."""
+def scores(name: str) -> list[tuple[str, ...]]:
+  """(direction, who, and their METRICS as printed), ours first, of what has been scored."""
   rows = []
   for direction in TRAINED[name][2]:
     file = RUNS / name / f'{layout.scores("test", direction)}.json'
     if file.exists():
       for who, found in json.loads(file.read_text())['scores'].items():
-        rows.append((direction, who, f'{found["psnr"]:.2f}', f'{found["l1"]:.3f}'))
+        rows.append((direction, who, *(f'{found[metric]:{form}}' for metric, form in METRICS.items())))
   return rows
 
 
@@ -110,13 +106,13 @@ def markdown(known: dict[str, list]) -> str:
   parts = [HEAD]
   for name, rows in known.items():
     parts.append(f'\n## {name}\n\n```\n' + '\n'.join(commands(name)) + '\n```\n')
-    parts.append('| direction | who | PSNR, dB | L1 |\n|---|---|---:|---:|')
+    parts.append('| direction | who | PSNR, dB | L1 | Energy 1 | Grid |\n|---|---|---:|---:|---:|---:|')
     parts += [f'| {" | ".join(row)} |' for row in rows]
   return '\n'.join(parts) + '\n' + REST
 
 
 def read(text: str) -> dict[str, list]:
-  """The scores in a docs/numbers.md: {name: [(direction, who, PSNR, L1)]}."""
+  """The scores in a docs/numbers.md: {name: rows as `scores` gives them}."""
   known = {}
   for section in text.split('\n## ')[1:]:
     lines = section.splitlines()

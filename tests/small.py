@@ -18,6 +18,7 @@ def tiny_config():
   config.gen.update({'depth': 3, 'width': 4, 'max_width': 8})
   config.disc.update({'layers': 1, 'width': 4})
   config.update({'log_every': 1, 'eval_every': 3, 'evals': 'psnr,l1', 'checkpoint_every': 3, 'samples': 2})
+  config.optim.schedule = 'constant'  # so that runs of different lengths share a program, compiled once
   return config.lock()
 
 

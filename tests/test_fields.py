@@ -12,7 +12,7 @@ from i2i_jax.runs import checkpoint
 
 SPECS = {
   'unet': 'pix2pix:runlocal',
-  'resnet': 'cyclegan:runlocal',
+  'resnet': 'cyclegan:data=folder,runlocal',
   'ugatit': 'ugatit:runlocal',
   'pix2pixhd': 'pix2pixhd:size=128,local=1,runlocal',
 }

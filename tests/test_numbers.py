@@ -51,7 +51,7 @@ def test_every_score_is_listed_with_its_commands(measured):
 def test_a_line_of_scores_is_the_measured_one(measured, file, words):
   (line,) = [line for line in text_of(file).splitlines() if line.startswith(('| ' + words, words))]
   whose = PRINTED[file][words]
-  scores = [next(row[2:] for row in measured[name] if row[:2] == (d, who)) for name, d, who in whose]
+  scores = [next(row[2:4] for row in measured[name] if row[:2] == (d, who)) for name, d, who in whose]
   printed = re.findall(r'\b\d+\.\d+\b', line.replace(words, ''))
   with_l1 = any(len(number.partition('.')[2]) == 3 for number in printed)
   assert printed == [number for psnr, l1 in scores for number in ((psnr, l1) if with_l1 else (psnr,))]

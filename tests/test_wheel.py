@@ -13,6 +13,7 @@ from i2i_jax.data import images
 from tests.flags import UNPOLISHED
 
 ROOT = Path(__file__).parent.parent
+PAPERS = ('--config.gen.name=resnet', '--config.gen.blocks=9', '--config.gen.upsample=transpose')
 EXPERIMENT = '''"""Is a wider net better?"""
 CONFIG = 'pix2pix:runlocal'
 FIELDS = {'steps': 2, 'eval_every': 2, 'samples': 0}
@@ -81,7 +82,7 @@ def test_a_wheel_sweeps_and_imports_weights(i2i, tmp_path):
   i2i('sweep', '--experiment=wider.py', '--workdir=sweep', '--seeds=1', '--jobs=2')
   assert 'wide' in (i2i.folder / 'sweep' / 'table.md').read_text()
 
-  i2i('train', '--config=cyclegan:runlocal', '--workdir=c', '--config.steps=1', '--config.gen.blocks=9')
+  i2i('train', '--config=cyclegan:runlocal', '--workdir=c', '--config.steps=1', *PAPERS)
   i2i('export_torch', '--workdir=c', '--output=g.safetensors')
   i2i('import_torch', '--weights=g.safetensors', '--net=resnet_9blocks', '--output=imported')
   assert (i2i.folder / 'imported' / 'checkpoints' / '0').is_dir()

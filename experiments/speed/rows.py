@@ -28,7 +28,7 @@ ROWS = {
   'translate_resnet_256': Row('translate', 'translate, ResNet-9 256 px, batch 1', 'cyclegan'),
   'translate_unet_256': Row('translate', 'translate, U-Net 256 px, batch 1'),
   'input_256': Row('input', 'input pipeline, Earth 256 px, batch 1'),
-  # On request. The small nets of configs/cyclegan.py, and a row to try the table with.
+  # On request. Small nets, and a row to try the table with.
   'cyclegan_64_small': Row(
     'train',
     'CycleGAN 64 px, batch 4, width 24, 4 blocks',

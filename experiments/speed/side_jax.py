@@ -21,7 +21,9 @@ def task(row: speed_rows.Row, variant: str):
   was spent to compile it.
   """
   del variant
-  config = speed_rows.config(row)
+  config, training = speed_rows.config(row), row.kind == 'train'
+  if not training:  # as translate.py
+    memory.keep_small()
   shardings = mesh.make('data=1')
   method = methods.get(config, steps_per_epoch=1000)
   rng = np.random.default_rng(0)
@@ -29,9 +31,7 @@ def task(row: speed_rows.Row, variant: str):
   batch = jax.device_put({k: image().astype(np.float32) for k in 'ab'}, shardings.data)
   key = jax.device_put(jax.random.key(0), shardings.replicated)
   shapes = checkpoint.placed(jax.eval_shape(method.init, key, batch), shardings.replicated)
-  training = row.kind == 'train'
   if not training:  # as translate.py: the generators' weights alone, after compiling
-    memory.keep_small()
     shapes = base.generators(shapes)
   began = time.perf_counter()
   if training:
@@ -42,11 +42,7 @@ def task(row: speed_rows.Row, variant: str):
     compiled = compiling.jit(method.translators['ab'].run).lower(shapes, batch['a'], key).compile()
   seconds = time.perf_counter() - began
   memory.give_back()
-  if training:
-    state = base.init_on_devices(method, config, key, batch, shardings.replicated)
-  else:
-    draw = lambda x: (0.02 * rng.standard_normal(x.shape, np.float32)).astype(x.dtype)  # noqa: E731
-    state = jax.tree.map(lambda x: jax.device_put(draw(x), x.sharding), shapes)
+  state = base.init_on_devices(method, config, key, batch, shardings.replicated) if training else drawn(shapes, rng)
   out = None
 
   def step():
@@ -58,6 +54,17 @@ def task(row: speed_rows.Row, variant: str):
 
   jax.block_until_ready(state)
   return step, lambda: jax.block_until_ready(out), seconds
+
+
+def drawn(shapes, rng: np.random.Generator):
+  """Weights of these shapes, the largest first and without a copy, as checkpoint.read gets them."""
+  leaves, tree = jax.tree.flatten(shapes)
+  found = {}
+  for i in sorted(range(len(leaves)), key=lambda i: -leaves[i].size):
+    x = rng.standard_normal(leaves[i].shape, np.float32)
+    x *= 0.02
+    found[i] = jax.device_put(x.astype(leaves[i].dtype, copy=False), leaves[i].sharding)
+  return tree.unflatten(found[i] for i in range(len(leaves)))
 
 
 def matmul(size: int, precision: str):
