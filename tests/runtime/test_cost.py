@@ -283,7 +283,8 @@ def test_the_experiments_build_and_compare_at_equal_cost(file, tmp_path, monkeyp
   monkeypatch.chdir(EXPERIMENTS.parent)
   configs = sweep.variant_configs(experiment, ['--config.batch_size=2'], tmp_path / 'widths.json')
   assert all(c.batch_size == 2 for c, _ in configs.values())
-  for variant, _ in configs.values():  # each can be trained
+  distinct = {str({**config.to_dict(c), 'data': None}): c for c, _ in configs.values()}
+  for variant in distinct.values():  # each can be trained
     method, batch = methods.get(variant), checkpoint.example_batch(variant)
     state = jax.eval_shape(method.init, jax.random.key(0), batch)
     jax.eval_shape(method.train_step, state, batch, jax.random.key(0))
