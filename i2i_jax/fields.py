@@ -71,6 +71,8 @@ def data() -> dict:
     'path': '',  # of the user's images
     'direction': 'ab',  # ba exchanges input and target
     'wrong_pairs': 0.0,  # share of the training pairs that get another image's target
+    # The input is made of the target: by 'superres(4)', 'gray', 'noise(25)', 'jpeg(10)', 'blur(2)', 'inpaint(0.25)'
+    'degrade': '',  # or by several in order: 'gray; noise(25)'
   }
 
 

@@ -6,6 +6,9 @@ split)`, which returns random access to a split: `len(s)`, `s[i]` = {'a': uint8 
 `s.paired`, and `s.fingerprint`, a string that changes when the data do. With `config.data.paired` off, the training
 split is an `Unpaired`: two sets of images without partners. Where images belong together, like neighbouring tiles of
 one picture, `s.groups` has a label of each: an interval then takes groups for independent, not images.
+
+With `config.data.degrade` the input is made here of the target, at the size that nets see: anew each time in
+training, always the same in evaluation.
 """
 
 import functools
@@ -18,7 +21,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2i_jax import registry
-from i2i_jax.data import images, sources
+from i2i_jax.data import degrade, images, sources
 from i2i_jax.errors import BadInput, choice
 
 if TYPE_CHECKING:
@@ -90,6 +93,7 @@ def get(config: ConfigDict, split: str) -> Source:
   """The random access to `split` of the source that config.data names, checked by reading its first pair."""
   choice('split', split, SPLITS)
   choice('config.data.fit', config.data.fit, ('stretch', 'cover'))
+  degraded = degrade.of(config.data)
   try:
     source = module_of(config.data.name).source(config.data, split)
     first = source[0]
@@ -107,7 +111,7 @@ def get(config: ConfigDict, split: str) -> Source:
     raise BadInput(
       f'config.data.name = {config.data.name}: what it returns without pairs must be an i2i_jax.data.Unpaired'
     )
-  for key in ('a', 'b'):
+  for key in ('b',) if degraded else ('a', 'b'):
     channels = config.data[f'channels_{key}']
     if first[key].shape[-1] != channels:
       raise BadInput(
@@ -138,8 +142,8 @@ def groups(source: Source) -> list[str]:
 def at_load_size(source: Source, config_data: ConfigDict) -> Callable:
   """A function (index, rng) -> a training pair, its images resized to load_size as {'a': uint8 [H, W, C], 'b': ...}.
 
-  With config.data.fit = 'cover' they cover it, and keep their shape. Each is decoded and resized once, and kept, if
-  all fit into CACHE_BYTES; else each time that it is asked for.
+  With config.data.fit = 'cover' they cover it, and keep their shape. With config.data.degrade there is no a yet. Each
+  is decoded and resized once, and kept, if all fit into CACHE_BYTES; else each time that it is asked for.
   """
   count = {k: len(source.items[k] if isinstance(source, Unpaired) else source) for k in 'ab'}
   stretch, size = config_data.fit == 'stretch', config_data.load_size
@@ -157,10 +161,12 @@ def at_load_size(source: Source, config_data: ConfigDict) -> Callable:
 
     return Unpaired(source.items['a'], source.items['b'], read, source.fingerprint).draw
 
+  sides = 'b' if config_data.get('degrade') else 'ab'
+
   @keep
   def get(index):
     pair = source[index]
-    return {k: resized(pair[k]) for k in 'ab'}
+    return {k: resized(pair[k]) for k in sides}
 
   return lambda index, rng: get(index)
 
@@ -170,21 +176,27 @@ def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
 
   Crop and flip are the same for a and b, unless they are no pair.
   """
+  degraded = degrade.of(config_data)
 
   def view(image, crops, flip):
     top, left = crops
     height, width = config_data.crop_size
     image = image[top : top + height, left : left + width]
-    return images.to_float(image[:, ::-1] if flip else image)
+    return image[:, ::-1] if flip else image
 
   def draw(image, rng: np.random.Generator):
     sizes = zip(image.shape[:2], config_data.crop_size, strict=True)
     return [int(rng.integers(load - crop + 1)) for load, crop in sizes], config_data.flip and rng.random() < 0.5
 
   def apply(pair, rng: np.random.Generator):
-    first = draw(pair['a'], rng)
-    second = first if paired else draw(pair['b'], rng)
-    return {'a': view(pair['a'], *first), 'b': view(pair['b'], *second)}
+    if degraded:
+      b = view(pair['b'], *draw(pair['b'], rng))
+      a = degraded(b, rng)
+    else:
+      first = draw(pair['a'], rng)
+      second = first if paired else draw(pair['b'], rng)
+      a, b = view(pair['a'], *first), view(pair['b'], *second)
+    return {'a': images.to_float(a), 'b': images.to_float(b)}
 
   return apply
 
@@ -217,14 +229,19 @@ def eval_batches(source: Source, config: ConfigDict, batch_size: int, limit: int
 
   Yields {'a', 'b': float32 [B, *crop_size, C] in [-1, 1], 'name': [str]}.
   """
+  degraded = degrade.of(config.data)
+
+  def read(index):
+    pair = source[index]
+    sides = {k: images.fit(pair[k], config.data.crop_size, config.data.fit) for k in ('b' if degraded else 'ab')}
+    if degraded:
+      sides['a'] = degraded(sides['b'], np.random.default_rng(index))
+    return {k: images.to_float(image) for k, image in sides.items()} | {'name': pair['name']}
+
   indices = spread(len(source), limit or len(source))
   for start in range(0, len(indices), batch_size):
-    pairs = [source[i] for i in indices[start : start + batch_size]]
-    batch = {
-      key: np.stack([images.to_float(images.fit(p[key], config.data.crop_size, config.data.fit)) for p in pairs])
-      for key in ('a', 'b')
-    }
-    yield {**batch, 'name': [p['name'] for p in pairs]}
+    pairs = [read(i) for i in indices[start : start + batch_size]]
+    yield {k: np.stack([p[k] for p in pairs]) for k in 'ab'} | {'name': [p['name'] for p in pairs]}
 
 
 def spread(count: int, limit: int) -> list[int]:

@@ -4,6 +4,9 @@ side by side: `train/`, `val/`, `test/`, each picture holding A in its left and 
 two folders:  `trainA/ trainB/`, `testA/ testB/` (and `valA/ valB/`), matched by name without the ending; or of any
               counts and sizes, with `config.data.paired` off.
 
+whole pictures: with `config.data.degrade`, whose inputs are made of them: `train/`, `val/`, `test/`, or a folder of
+              pictures as it is, of which a tenth is then val and a tenth test.
+
 Without a `val`, the `test` pictures serve for the samples drawn while training, and the other way round; without
 both, the training pictures do. That is said when it happens.
 """
@@ -18,6 +21,7 @@ from ml_collections import ConfigDict
 from i2i_jax.data import Unpaired, images
 from i2i_jax.errors import BadInput, choice
 
+SHARES = {'val': 0.1, 'test': 0.1}  # of a folder without train/, by names; the rest is train
 STAND_INS = {'train': ('train',), 'val': ('val', 'test', 'train'), 'test': ('test', 'val')}
 
 
@@ -47,6 +51,22 @@ class Pairs:
     return {'a': a, 'b': b, 'name': file_a.stem}
 
 
+class Pictures:
+  """Random access to whole pictures, each its own partner: {'a': uint8 [H, W, C], 'b': the same, 'name': str}."""
+
+  paired = True
+
+  def __init__(self, files: list[Path], channels: int) -> None:
+    self.files, self.channels, self.fingerprint = files, channels, fingerprint(files)
+
+  def __len__(self) -> int:
+    return len(self.files)
+
+  def __getitem__(self, index: int) -> dict:
+    image = images.read(self.files[index], self.channels)
+    return {'a': image, 'b': image, 'name': self.files[index].stem}
+
+
 def fingerprint(files: Iterable[Path]) -> str:
   """Changes when a file comes, goes, or changes its name or size."""
   listing = '\n'.join(f'{p.name} {p.stat().st_size}' for p in files)
@@ -61,10 +81,11 @@ def recolour(image: np.ndarray, channels: int) -> np.ndarray:
   return luma.astype(np.uint8)[..., None]
 
 
-def source(config: ConfigDict, split: str) -> Pairs | Unpaired:
+def source(config: ConfigDict, split: str) -> Pairs | Pictures | Unpaired:
   """The images of `split` in the folder `config.path`: pairs, or trainA/ and trainB/ of any counts and sizes.
 
-  Without pairs, valA/ and valB/, or testA/ and testB/, are paired for scores where their names are the same.
+  With `config.degrade` it holds whole pictures. Without pairs, valA/ and valB/, or testA/ and testB/, are paired for
+  scores where their names are the same.
 
   Raises:
     BadInput: the folder is missing or empty, partners are missing, a picture's header can't be read.
@@ -78,6 +99,8 @@ def source(config: ConfigDict, split: str) -> Pairs | Unpaired:
     raise BadInput('config.data.channels_a and channels_b: images in folders have 1 (gray) or 3 (RGB) channels')
   choice('config.data.direction', config.direction, ('ab', 'ba'))
   ways: tuple[Callable, Callable] = (pairs_in, pairs_of) if config.paired else (sets_in, sets_of)
+  if config.get('degrade'):
+    ways = (pictures_in, pictures_of)
   find, build = ways
   for name in STAND_INS[split]:
     if files := find(root, name):
@@ -89,12 +112,11 @@ def source(config: ConfigDict, split: str) -> Pairs | Unpaired:
       return build(files, config)
   found = sorted(p.name for p in root.iterdir())[:8]
   wanted = STAND_INS[split][0]
-  raise BadInput(
-    f'{root}: no images for {wanted!r}: expected '
-    + (f'{wanted}/ (A and B side by side) or ' if config.paired else '')
-    + f'{wanted}A/ and {wanted}B/; '
-    f'found {", ".join(found) or "nothing"}'
-  )
+  if config.get('degrade'):
+    expected = f'pictures, or {wanted}/ with pictures'
+  else:
+    expected = (f'{wanted}/ (A and B side by side) or ' if config.paired else '') + f'{wanted}A/ and {wanted}B/'
+  raise BadInput(f'{root}: no images for {wanted!r}: expected {expected}; found {", ".join(found) or "nothing"}')
 
 
 def pairs_in(root: Path, name: str) -> list[tuple[Path, Path | None]]:
@@ -111,6 +133,28 @@ def pairs_in(root: Path, name: str) -> list[tuple[Path, Path | None]]:
         f'({len(by_stem_a)} images in A, {len(by_stem_b)} in B, {len(lone)} without a partner here)'
       )
   return [(by_stem_a[s], by_stem_b[s]) for s in sorted(by_stem_a)]
+
+
+def pictures_in(root: Path, name: str) -> list[Path]:
+  if any((root / split).is_dir() for split in STAND_INS):
+    return images.list_images(root / name) if (root / name).is_dir() else []
+  return [file for file in images.list_images(root) if split_of(file.stem) == name]
+
+
+def split_of(name: str) -> str:
+  """The split of a picture, by a hash of its name: it stays there when others come."""
+  place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], 'big') / 2**32
+  for split, share in SHARES.items():
+    if place < share:
+      return split
+    place -= share
+  return 'train'
+
+
+def pictures_of(files: list[Path], config: ConfigDict) -> Pictures:
+  for file in files:
+    images.size(file)  # raises where a header cannot be read
+  return Pictures(files, config.channels_b)
 
 
 def pairs_of(files: list[tuple[Path, Path | None]], config: ConfigDict) -> Pairs:
