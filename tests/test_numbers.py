@@ -115,6 +115,13 @@ def test_the_input_pipeline_is_as_fast_as_is_said():
   assert f'{later} pairs a second ({first} while they are decoded), and training waits for them {waits}%' in said
 
 
+def rows_of(text: str) -> list[list[str]]:
+  """The lines of a page's tables, cell by cell."""
+  return [
+    [cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines() if line.startswith('| ')
+  ]
+
+
 def seconds(cell: str) -> float:
   number, unit = cell.split()
   return float(number) * {'ms': 1e-3, 's': 1}[unit]
@@ -127,10 +134,35 @@ def duration(time: float) -> str:
 
 
 def test_how_long_training_takes_follows_from_the_times_of_steps():
-  lines = text_of('docs/own_images.md').split('## How long it takes')[1].splitlines()
-  rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines if line.startswith('| ')][1:]
+  rows = rows_of(text_of('docs/own_images.md').split('## How long it takes')[1])[1:]
   assert len(rows) >= 4
   for row, steps, *times in rows:
     for time, device in zip(times, ('cpu', 'h100'), strict=True):
       known = RECORDS[device][0].get(row)
       assert time == (duration(int(steps.replace(',', '')) * seconds(known['this'])) if known else ''), row
+
+
+# ------------------------------------------------------------------------------------------------------- experiments
+def test_the_page_of_scores_has_the_tables_that_were_measured():
+  """docs/metrics.md shows two of the damage experiment's."""
+  measured = rows_of(text_of('experiments/results/damage/table.md'))
+  section = text_of('docs/metrics.md').partition('## What they see')[2].partition("## Against the field's tools")[0]
+  shown = rows_of(section)
+  assert len(shown) == 2 + 16 + 2 + 11 and all(row in measured for row in shown)
+
+
+@pytest.mark.parametrize(
+  'name', ['perception', 'perception_satellite', 'attention', 'pairing', 'balance', 'multiscale']
+)
+def test_what_is_said_of_an_experiment_is_in_its_table(name):
+  """PSNR, SWD and their differences, as printed; other columns have fewer digits or several sources."""
+  after = text_of('experiments/README.md').partition(f'[Table](results/{name}/table.md)')[2]
+  shown = rows_of(after.partition('[Table](')[0].partition('\n## ')[0])
+  measured = {}
+  for row in rows_of(text_of(f'experiments/results/{name}/table.md')):
+    measured.setdefault(row[0], []).extend(row)
+  assert len(shown) > 4
+  for row in shown:
+    printed = [cell for cell in row if re.search(r'± \d+\.\d\d?$|\[[+-]\d+\.\d\d?, ', cell)]
+    variant = row[0].partition(' against ')[0]
+    assert set(printed) <= set(measured.get(variant, [])), (row[0], set(printed) - set(measured.get(variant, [])))

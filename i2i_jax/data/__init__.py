@@ -12,8 +12,9 @@ training, always the same in evaluation.
 """
 
 import functools
+import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
@@ -117,6 +118,8 @@ def get(config: ConfigDict, split: str) -> Source:
       raise BadInput(
         f'config.data.channels_{key} = {channels}, but {first["name"]} has {first[key].shape[-1]} channels'
       )
+  if degraded:
+    degraded(first['b'], np.random.default_rng(0))  # raises where it does not do for such pictures
   if share := config.data.get('wrong_pairs', 0.0):
     if share > 1:
       raise BadInput(f'config.data.wrong_pairs = {share} is a share, from 0 to 1')
@@ -139,17 +142,28 @@ def groups(source: Source) -> list[str]:
   return list(getattr(source, 'groups', map(str, range(len(source)))))
 
 
+def split_of(key: str, shares: Mapping[str, float]) -> str:
+  """The split of what `key` names, by a hash that is the same everywhere and always; what `shares` leave is train."""
+  place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], 'big') / 2**32
+  for split, share in shares.items():
+    if place < share:
+      return split
+    place -= share
+  return 'train'
+
+
 def at_load_size(source: Source, config_data: ConfigDict) -> Callable:
   """A function (index, rng) -> a training pair, its images resized to load_size as {'a': uint8 [H, W, C], 'b': ...}.
 
   With config.data.fit = 'cover' they cover it, and keep their shape. With config.data.degrade there is no a yet. Each
   is decoded and resized once, and kept, if all fit into CACHE_BYTES; else each time that it is asked for.
   """
-  count = {k: len(source.items[k] if isinstance(source, Unpaired) else source) for k in 'ab'}
+  sides = 'b' if degrade.of(config_data) else 'ab'
+  count = {k: len(source.items[k] if isinstance(source, Unpaired) else source) for k in sides}
   stretch, size = config_data.fit == 'stretch', config_data.load_size
   resized = functools.partial(images.resize if stretch else images.cover, size=size)
-  pixels = math.prod(size if stretch else resized(source[0]['a']).shape[:2])
-  needed = sum(count[k] * pixels * config_data[f'channels_{k}'] for k in 'ab')
+  pixels = math.prod(size if stretch else resized(source[0][sides[0]]).shape[:2])
+  needed = sum(count[k] * pixels * config_data[f'channels_{k}'] for k in sides)
   keep = functools.cache if needed <= CACHE_BYTES else lambda read: read
 
   if isinstance(source, Unpaired):
@@ -160,8 +174,6 @@ def at_load_size(source: Source, config_data: ConfigDict) -> Callable:
       return resized(image), name
 
     return Unpaired(source.items['a'], source.items['b'], read, source.fingerprint).draw
-
-  sides = 'b' if config_data.get('degrade') else 'ab'
 
   @keep
   def get(index):

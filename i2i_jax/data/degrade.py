@@ -4,8 +4,6 @@
 that may be given is an operation: uint8 [H, W, C] in and out, of the same shape, with what it draws taken from `rng`.
 """
 
-import ast
-import inspect
 import io
 from collections.abc import Callable
 
@@ -13,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image, ImageFilter
 
+from i2i_jax.data import images
 from i2i_jax.errors import BadInput, choice
 
 EXAMPLE = "'superres(4)' or 'gray; noise(25)'"
@@ -30,8 +29,7 @@ def gray(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   """The luma of ITU-R 601 in each channel."""
   if image.shape[-1] != 3:
     raise BadInput(f"config.data.degrade: 'gray' takes pictures of 3 channels, not {image.shape[-1]}")
-  luma = np.asarray(Image.fromarray(image).convert('L'))
-  return np.repeat(luma[..., None], 3, axis=-1)
+  return np.repeat(images.recolour(image, 1), 3, axis=-1)
 
 
 def noise(image: np.ndarray, rng: np.random.Generator, deviation: float = 25) -> np.ndarray:
@@ -65,8 +63,14 @@ def inpaint(image: np.ndarray, rng: np.random.Generator, share: float = 0.25) ->
 
 
 OPERATIONS = {f.__name__: f for f in (superres, gray, noise, jpeg, blur, inpaint)}
-# What the number may be, both ends among it.
-RANGES = {'superres': (1, 64), 'noise': (0, 255), 'jpeg': (1, 95), 'blur': (0, 100), 'inpaint': (0, 1)}
+# The number that an operation takes: its name, and its range with both ends.
+NUMBERS = {
+  'superres': ('factor', 1, 64),
+  'noise': ('deviation', 0, 255),
+  'jpeg': ('quality', 1, 95),
+  'blur': ('radius', 0, 100),
+  'inpaint': ('share', 0, 1),
+}
 
 
 def of(config_data: ConfigDict) -> Callable | None:
@@ -108,21 +112,22 @@ def parse(spec: str) -> Callable | None:
 def step(part: str) -> tuple[Callable, list[float]]:
   """'noise(25)' as (noise, [25])."""
   name, bracket, rest = part.partition('(')
-  function = OPERATIONS[choice('config.data.degrade', name.strip(), OPERATIONS)]
+  name = choice('config.data.degrade', name.strip(), OPERATIONS)
   if not bracket:
-    return function, []
+    return OPERATIONS[name], []
+  if name not in NUMBERS:
+    raise BadInput(f'config.data.degrade: {part!r}: {name} takes no number')
+  inside, closing, after = rest.partition(')')
   try:
-    number = float(ast.literal_eval(rest.removesuffix(')'))) if rest.endswith(')') else None
-  except (SyntaxError, ValueError, TypeError):
+    number = float(inside)
+  except ValueError:
     number = None
-  low, high = RANGES.get(function.__name__, (0, 0))
-  if number is None or function.__name__ not in RANGES:
-    takes = f'one number, like {EXAMPLE}' if function.__name__ in RANGES else 'no number'
-    raise BadInput(f'config.data.degrade: {part!r}: {function.__name__} takes {takes}')
+  if number is None or not closing or after:
+    raise BadInput(f'config.data.degrade: {part!r}: {name} takes one number, like {EXAMPLE}')
+  what, low, high = NUMBERS[name]
   if not low <= number <= high:
-    parameter = list(inspect.signature(function).parameters)[2]
-    raise BadInput(f'config.data.degrade: {part!r}: {parameter} must be from {low} to {high}')
-  return function, [number]
+    raise BadInput(f'config.data.degrade: {part!r}: {what} must be from {low} to {high}')
+  return OPERATIONS[name], [number]
 
 
 def each_plane(image: np.ndarray, function: Callable[[Image.Image], Image.Image]) -> np.ndarray:

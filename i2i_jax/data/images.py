@@ -99,6 +99,14 @@ def to_array(image: Image.Image, path: Path, channels: int | None) -> np.ndarray
   return array if array.ndim == 3 else array[..., None]
 
 
+def recolour(image: np.ndarray, channels: int) -> np.ndarray:
+  """RGB to gray (ITU-R 601, as Pillow) where one channel is wanted."""
+  if image.shape[-1] == channels:
+    return image
+  luma = (image @ np.array([19595, 38470, 7471]) + 0x8000) >> 16
+  return luma.astype(np.uint8)[..., None]
+
+
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """uint8 [H, W, C], any C, to [*size, C]: bicubic with antialiasing (Pillow's), as the reference."""
   if image.shape[:2] == tuple(size):

@@ -91,6 +91,13 @@ def test_several_are_done_in_order():
   assert degrade.parse(' ') is None
 
 
+def test_an_empty_list_is_none(tiny):
+  with tiny.unlocked():
+    tiny.data.degrade = ' ; '
+  batch = next(data.train_iterator(data.get(tiny, 'train'), tiny))
+  assert not np.array_equal(batch['a'], batch['b'])
+
+
 @pytest.mark.parametrize(
   ('spec', 'message'),
   [
@@ -98,6 +105,8 @@ def test_several_are_done_in_order():
     ('superres(0.5)', 'factor must be from 1 to 64'),
     ('jpeg(ten)', 'jpeg takes one number'),
     ('jpeg(10', 'jpeg takes one number'),
+    ('jpeg(10)0', 'jpeg takes one number'),
+    ('blur(nan)', 'radius must be from 0 to 100'),
     ('gray(1)', 'gray takes no number'),
     ('inpaint(25)', 'share must be from 0 to 1'),
   ],
@@ -114,6 +123,7 @@ def test_what_is_wrong_is_said(spec, message):
     ({'paired': False}, 'learns from pairs'),
     ({'wrong_pairs': 0.5}, 'config.data.wrong_pairs'),
     ({'channels_a': 1}, 'config.data.channels_a = 1'),
+    ({'channels_a': 1, 'channels_b': 1, 'degrade': 'gray'}, 'takes pictures of 3 channels, not 1'),
   ],
 )
 def test_what_it_does_not_go_with_is_refused(tiny, changes, message):

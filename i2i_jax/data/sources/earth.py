@@ -11,7 +11,6 @@ a quarter of each is land. Training tiles overlap one another; those of val and 
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import importlib.resources
 import io
 import warnings
@@ -22,7 +21,7 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from PIL import Image
 
-from i2i_jax.data import Unpaired
+from i2i_jax.data import Unpaired, split_of
 from i2i_jax.errors import BadInput, choice
 
 TASKS = {
@@ -98,17 +97,6 @@ def load_pictures(scale: int) -> dict[str, np.ndarray]:
   return pictures
 
 
-def split_of(row: int, column: int) -> str:
-  """The split of a block, by a hash of its place that is the same everywhere and always."""
-  digest = hashlib.sha256(f'{row},{column}'.encode()).digest()
-  share = int.from_bytes(digest[:4], 'big') / 2**32
-  for split, part in SHARES.items():
-    if share < part:
-      return split
-    share -= part
-  return 'train'
-
-
 def tile_corners(split: str, size: int, scale: int) -> Iterator[tuple[int, int]]:
   """Left and upper edges (x, y) of a split's tiles, in pixels of the reduced picture."""
   block = BLOCK // scale
@@ -119,7 +107,7 @@ def tile_corners(split: str, size: int, scale: int) -> Iterator[tuple[int, int]]
     if max(north, -south) > MAX_LATITUDE:
       continue
     for column in range(WIDTH // BLOCK):
-      if split_of(row, column) == split:
+      if split_of(f'{row},{column}', SHARES) == split:
         yield from ((column * block + dx, row * block + dy) for dy in offsets for dx in offsets)
 
 

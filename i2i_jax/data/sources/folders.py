@@ -15,10 +15,9 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 
-from i2i_jax.data import Unpaired, images
+from i2i_jax.data import Unpaired, degrade, images, split_of
 from i2i_jax.errors import BadInput, choice
 
 SHARES = {'val': 0.1, 'test': 0.1}  # of a folder without train/, by names; the rest is train
@@ -44,7 +43,7 @@ class Pairs:
     if file_b is None:
       both = images.read(file_a, 3 if 3 in wanted else 1)
       half = both.shape[1] // 2
-      left, right = (recolour(x, c) for x, c in zip((both[:, :half], both[:, half:]), wanted, strict=True))
+      left, right = (images.recolour(x, c) for x, c in zip((both[:, :half], both[:, half:]), wanted, strict=True))
     else:
       left, right = images.read(file_a, wanted[0]), images.read(file_b, wanted[1])
     a, b = (right, left) if swap else (left, right)
@@ -73,14 +72,6 @@ def fingerprint(files: Iterable[Path]) -> str:
   return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
-def recolour(image: np.ndarray, channels: int) -> np.ndarray:
-  """RGB to gray (ITU-R 601, as Pillow) where one channel is wanted."""
-  if image.shape[-1] == channels:
-    return image
-  luma = (image @ np.array([19595, 38470, 7471]) + 0x8000) >> 16
-  return luma.astype(np.uint8)[..., None]
-
-
 def source(config: ConfigDict, split: str) -> Pairs | Pictures | Unpaired:
   """The images of `split` in the folder `config.path`: pairs, or trainA/ and trainB/ of any counts and sizes.
 
@@ -98,10 +89,9 @@ def source(config: ConfigDict, split: str) -> Pairs | Pictures | Unpaired:
   if config.channels_a not in (1, 3) or config.channels_b not in (1, 3):
     raise BadInput('config.data.channels_a and channels_b: images in folders have 1 (gray) or 3 (RGB) channels')
   choice('config.data.direction', config.direction, ('ab', 'ba'))
+  whole = degrade.of(config) is not None
   ways: tuple[Callable, Callable] = (pairs_in, pairs_of) if config.paired else (sets_in, sets_of)
-  if config.get('degrade'):
-    ways = (pictures_in, pictures_of)
-  find, build = ways
+  find, build = (pictures_in, pictures_of) if whole else ways
   for name in STAND_INS[split]:
     if files := find(root, name):
       if name != split:
@@ -112,7 +102,7 @@ def source(config: ConfigDict, split: str) -> Pairs | Pictures | Unpaired:
       return build(files, config)
   found = sorted(p.name for p in root.iterdir())[:8]
   wanted = STAND_INS[split][0]
-  if config.get('degrade'):
+  if whole:
     expected = f'pictures, or {wanted}/ with pictures'
   else:
     expected = (f'{wanted}/ (A and B side by side) or ' if config.paired else '') + f'{wanted}A/ and {wanted}B/'
@@ -136,19 +126,10 @@ def pairs_in(root: Path, name: str) -> list[tuple[Path, Path | None]]:
 
 
 def pictures_in(root: Path, name: str) -> list[Path]:
+  """In a folder that has no splits a picture's is a matter of its name: it stays there when others come."""
   if any((root / split).is_dir() for split in STAND_INS):
     return images.list_images(root / name) if (root / name).is_dir() else []
-  return [file for file in images.list_images(root) if split_of(file.stem) == name]
-
-
-def split_of(name: str) -> str:
-  """The split of a picture, by a hash of its name: it stays there when others come."""
-  place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], 'big') / 2**32
-  for split, share in SHARES.items():
-    if place < share:
-      return split
-    place -= share
-  return 'train'
+  return [file for file in images.list_images(root) if split_of(file.stem, SHARES) == name]
 
 
 def pictures_of(files: list[Path], config: ConfigDict) -> Pictures:
