@@ -86,6 +86,7 @@ def train(
       parameters={name: parameter_count(params) for name, params in plan.shapes.params.items()},
       cost=costs,
     )
+    begin.keep_inputs(plan)
     progress, batches = Progress(step=plan.start, steps=config.steps, batch_size=config.batch_size), Batches(iterator)
     chosen = (writers.files, *writers.chosen(config.writers))
     writer = writers.together([progress.writer, *(make(workdir, config, plan.start) for make in chosen)])

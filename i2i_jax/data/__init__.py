@@ -47,9 +47,11 @@ class Unpaired:
 
   paired = False
 
-  def __init__(self, items_a: Sequence, items_b: Sequence, read: Callable, fingerprint: str) -> None:
-    """`read(item, 'a' or 'b')` gives (uint8 [H, W, C], name)."""
-    self.items, self.read, self.fingerprint = {'a': items_a, 'b': items_b}, read, fingerprint
+  def __init__(
+    self, items_a: Sequence, items_b: Sequence, read: Callable, fingerprint: str, groups: Callable = str
+  ) -> None:
+    """`read(item, 'a' or 'b')` gives (uint8 [H, W, C], name); `groups(item)` a label: see `groups` below."""
+    self.items, self.read, self.fingerprint, self.group_of = {'a': items_a, 'b': items_b}, read, fingerprint, groups
 
   def __len__(self) -> int:
     return max(map(len, self.items.values()))
@@ -137,8 +139,11 @@ def module_of(name: str) -> ModuleType:
   return registry.outside(f'config.data.name = {name}', name, 'source(config.data, split)')
 
 
-def groups(source: Source) -> list[str]:
+def groups(source: Source, side: str = 'a') -> list[str]:
   """The label of each image of a split: images of one label belong together; without `source.groups` none do."""
+  if isinstance(source, Unpaired):
+    items = source.items[side]
+    return [source.group_of(items[index % len(items)]) for index in range(len(source))]
   return list(getattr(source, 'groups', map(str, range(len(source)))))
 
 

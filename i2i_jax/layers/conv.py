@@ -132,6 +132,18 @@ def blur(x: jax.Array) -> jax.Array:
   return (x[:, :, 0:cols:2] + 2 * x[:, :, 1 : cols + 1 : 2] + x[:, :, 2 : cols + 2 : 2]) / 4
 
 
-def to_image(x: jax.Array) -> jax.Array:
-  """tanh in float32 at least: images [B, H, W, C] in [-1, 1] whose steps are finer than those of 8 bits."""
-  return jnp.tanh(widened(x))
+def to_image(x: jax.Array, source: jax.Array | None = None) -> jax.Array:
+  """tanh in float32 at least: images [B, H, W, C] in [-1, 1] whose steps are finer than those of 8 bits.
+
+  With a `source`, an image of the same shape, what is to be added to it: the sum may leave the range, and is clipped
+  where it is stored. Kim et al., Accurate Image Super-Resolution Using Very Deep Convolutional Networks, CVPR 2016.
+  """
+  image = jnp.tanh(widened(x))
+  if source is None:
+    return image
+  if source.shape != image.shape:
+    raise BadInput(
+      f'config.gen.residual adds the input, of {source.shape[-1]} channels, to an output of {image.shape[-1]}: they '
+      'must be as many'
+    )
+  return image + widened(source)

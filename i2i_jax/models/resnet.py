@@ -108,6 +108,7 @@ class ResNet(nn.Module):
   halvings: int = 2
   head: bool = True
   side_outputs: int = 0
+  residual: bool = False  # the input is added
   attention: Mapping[str, Callable] = FrozenDict()  # after stem, down0, down1, block0, ..., bottleneck, up0, up1
 
   @property
@@ -152,6 +153,7 @@ class ResNet(nn.Module):
       name, width = f'up{i}', widths[self.halvings - i - 1]
       return activate(name)(Upsample(width, self.upsample, 3, self.padding, use_bias, name=name)(x))
 
+    source = x if self.residual else None
     features = [attend('stem', stage(self, stem, x))]
     for i in range(self.halvings):
       features.append(attend(f'down{i}', stage(self, functools.partial(down, i=i), features[-1])))
@@ -176,7 +178,7 @@ class ResNet(nn.Module):
     out |= {'features': features, 'images': images}
     if not self.head:
       return x, out
-    return to_image(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x)), out
+    return to_image(Conv(self.channels, 7, 1, 3, self.padding, name='head')(x), source), out
 
 
 def generator(config: ConfigDict, channels: int) -> ResNet:
@@ -195,5 +197,6 @@ def generator(config: ConfigDict, channels: int) -> ResNet:
     padding=config.padding,
     halvings=halvings,
     side_outputs=config.get('side_outputs', 0),
+    residual=config.get('residual', False),
     attention=attention.parse(config.get('attention', ''), stages, 'config.gen.attention'),
   )

@@ -39,6 +39,7 @@ class UNet(nn.Module):
   upsample: str = 'transpose'
   padding: str = 'zero'
   side_outputs: int = 0
+  residual: bool = False  # the input is added
   attention: Mapping[str, Callable] = FrozenDict()  # after down0, ..., bottleneck, ..., up0, and on skip0, ...
 
   @property
@@ -62,7 +63,7 @@ class UNet(nn.Module):
     innermost = self.depth - 1
     check_side_outputs(self.side_outputs, innermost)
 
-    features, out = [], {}
+    source, features, out = x, [], {}
     attend = functools.partial(attention.apply, self.attention, out, running_stats=running_stats)
 
     def down(x, i):
@@ -104,7 +105,7 @@ class UNet(nn.Module):
         x = attend(f'up{i}', nn.relu(x))
       if i <= self.side_outputs:
         images.insert(0, side_output(x, i, self.channels, self.padding))
-    return to_image(x), {'features': features, 'images': images, **out}
+    return to_image(x, source if self.residual else None), {'features': features, 'images': images, **out}
 
 
 def generator(config: ConfigDict, channels: int) -> UNet:
@@ -121,5 +122,6 @@ def generator(config: ConfigDict, channels: int) -> UNet:
     upsample=config.upsample,
     padding=config.padding,
     side_outputs=config.get('side_outputs', 0),
+    residual=config.get('residual', False),
     attention=attention.parse(config.get('attention', ''), stages, 'config.gen.attention'),
   )

@@ -21,6 +21,11 @@ def scores(split: str, direction: str = 'ab', protocol: str = 'pixel') -> str:
   return f'eval_{split}{suffix(direction)}{"" if protocol == "pixel" else f"_{protocol}"}'
 
 
+def inputs(side: str) -> str:
+  """'inputs_a.npz': what the training images of a side are like, see inference/unlike.py."""
+  return f'inputs_{side}.npz'
+
+
 def attention_maps(split: str, direction: str = 'ab') -> str:
   """'attention_test.png', 'attention_test_ba.png'."""
   return f'attention_{split}{suffix(direction)}.png'

@@ -3,12 +3,15 @@
 import grain
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
+from i2i_jax import data
 from i2i_jax.errors import BadInput
+from i2i_jax.inference import unlike
 from i2i_jax.methods import base
 from i2i_jax.plan import Plan
-from i2i_jax.runs import checkpoint
+from i2i_jax.runs import checkpoint, layout
 
 
 def fresh(plan: Plan, rng: jax.Array) -> base.State:
@@ -43,3 +46,16 @@ def resumed(
   if (before := meta['config']['steps']) != plan.config.steps:
     print(f'config.steps was {before}: the learning rate now falls over {plan.config.steps} steps')
   return state, key
+
+
+def keep_inputs(plan: Plan) -> None:
+  """Stores what the training inputs of each direction are like, once a run: `translate` then says what is unlike."""
+  for side in {direction[0]: None for direction in plan.method.translators}:
+    file = plan.workdir / layout.inputs(side)
+    if not file.exists():
+      batches = data.eval_batches(plan.train_data, plan.config, 16, limit=unlike.MOST)
+      images = np.concatenate([unlike.seen(batch[side]) for batch in batches])
+      groups = data.groups(plan.train_data, side)
+      known = unlike.learn(images, [groups[i] for i in data.spread(len(groups), unlike.MOST)])
+      if known:
+        unlike.save(file, known)

@@ -166,9 +166,10 @@ class Pairs:
 
 def unpaired(builder: Earth, task: str) -> Unpaired:
   """The training split without partners: a from one half of its blocks, b from the other."""
-  pictures, halves = dict(zip('ab', TASKS[task], strict=True)), ([], [])
+  pictures, halves, blocks = dict(zip('ab', TASKS[task], strict=True)), ([], []), []
   for index, tile in enumerate(tiles(builder, 'train')):
     row, column = block_of(tile, builder.builder_config.scale)
+    blocks.append(f'{row},{column}')
     # Neighbouring blocks are in different halves, so that both hold all kinds of land.
     halves[(row + column) % 2].append(index)
   sides = {side: tiles(builder, 'train', picture) for side, picture in pictures.items()}
@@ -177,7 +178,8 @@ def unpaired(builder: Earth, task: str) -> Unpaired:
     tile = sides[side][index]
     return tile[pictures[side]], tile['name'].decode()
 
-  return Unpaired(*halves, read, f'{builder.info.full_name}-{task}-unpaired-{len(halves[0])}-{len(halves[1])}')
+  name = f'{builder.info.full_name}-{task}-unpaired-{len(halves[0])}-{len(halves[1])}'
+  return Unpaired(*halves, read, name, blocks.__getitem__)
 
 
 def source(config: ConfigDict, split: str) -> Pairs | Unpaired:
