@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from i2i_jax.errors import BadInput
 
@@ -188,6 +188,8 @@ def for_pillow(page: tifffile.TiffPage, axes: str) -> bool:
 
 def by_tifffile(path: Path, picture: tifffile.TiffPageSeries, axes: str) -> Held:
   page = picture.keyframe
+  if page.dtype is None:
+    raise BadInput(f'{path}: values of {page.bitspersample} bits, {page.sampleformat!r}, are not read')
   if page.photometric > RGB or (page.photometric == WHITE_IS_ZERO and page.dtype.kind != 'f'):
     raise BadInput(f'{path}: its colours, {page.photometric!r}, are not read at {page.dtype}; save it as RGB or gray')
   alpha = has_alpha(page)
@@ -201,7 +203,7 @@ def by_tifffile(path: Path, picture: tifffile.TiffPageSeries, axes: str) -> Held
 
 # --------------------------------------------------------------------------------------------------------- Pillow
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
   """An image file whose header could be read."""
   formats = sorted({name for name in FORMATS.values() if name != 'NPY'})
   with warnings.catch_warnings():
@@ -235,24 +237,24 @@ def by_pillow(path: Path) -> Held:
     return Held(values if values.ndim == 3 else values[..., None], alpha)
 
 
-def layout_of(image: Image.Image) -> str:
+def layout_of(image: ImageFile.ImageFile) -> str:
   """How values lie in the file, in Pillow's words."""
   args = image.tile[0].args if image.tile else ''
   first = args[0] if isinstance(args, tuple) and args else args
   return first if isinstance(first, str) else ''
 
 
-def loaded(image: Image.Image, layout: str = '') -> np.ndarray:
+def loaded(image: ImageFile.ImageFile, layout: str = '') -> np.ndarray:
   """The pixels, turned as EXIF says; decoded as if they lay as `layout` says, where that is given."""
   if layout:
     image.tile = [
-      tile._replace(args=layout if isinstance(tile.args, str) else (layout, *tile.args[1:])) for tile in image.tile
+      tile._replace(args=(layout, *tile.args[1:]) if isinstance(tile.args, tuple) else layout) for tile in image.tile
     ]
   image.load()
   return np.asarray(ImageOps.exif_transpose(image))
 
 
-def keyed(values: np.ndarray, image: Image.Image) -> Held:
+def keyed(values: np.ndarray, image: ImageFile.ImageFile) -> Held:
   """16-bit gray or RGB with transparency, where the file names one colour that is transparent."""
   key = image.info.get('transparency')
   if key is None:

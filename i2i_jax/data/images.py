@@ -166,13 +166,14 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """
   if image.shape[:2] == tuple(size):
     return image
-  whole, deep = image.dtype == np.uint8 and image.shape[2] == 3, image.dtype != np.uint8
-  planes = [image] if whole else [image[..., c] for c in range(image.shape[2])]
-  planes = [Image.fromarray(p.astype(np.float32) if deep else p) for p in planes]
-  planes = [np.asarray(p.resize((size[1], size[0]), Image.Resampling.BICUBIC)) for p in planes]
-  if whole:
-    return planes[0]
-  resized = np.stack(planes, axis=-1)
+  height, width = size
+
+  def one(plane: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC))
+
+  if image.dtype == np.uint8:
+    return one(image) if image.shape[2] == 3 else np.stack([one(image[..., c]) for c in range(image.shape[2])], -1)
+  resized = np.stack([one(image[..., c].astype(np.float32)) for c in range(image.shape[2])], -1)
   return np.rint(np.clip(resized, 0, 65535)).astype(np.uint16) if image.dtype == np.uint16 else resized
 
 

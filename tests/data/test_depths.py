@@ -55,6 +55,10 @@ def array(path, seed):
   np.save(path.with_suffix('.npy'), smooth(2, seed).astype(np.float64))
 
 
+def rgb(path, seed):
+  Image.fromarray(np.rint(smooth(3, seed) * 255).astype(np.uint8)).save(path.with_suffix('.bmp'))
+
+
 def jpeg(path, seed):
   Image.fromarray(np.rint(smooth(3, seed) * 255).astype(np.uint8)).save(path.with_suffix('.jpg'), quality=95)
 
@@ -83,15 +87,15 @@ def test_batches_have_the_values_of_the_files(tmp_path):
     (gray16, {'channels_a': 1}, 255),
     (gray16, {'channels_a': 1, 'depth_a': 32, 'range_a': (0.0, 65535.0)}, 65535),
     (array, {'channels_a': 2, 'depth_a': 32}, 1e6),
-    (jpeg, {'depth_a': 16}, 20),
-    (jpeg, {'channels_a': 1, 'depth_a': 16}, 20),
+    (rgb, {'depth_a': 16}, 255),
+    (rgb, {'channels_a': 1, 'depth_a': 16}, 255),
   ],
 )
 def test_each_kind_of_file_comes_with_its_own_values(tmp_path, make, changes, top):
   config = config_of(folder(tmp_path, make, jpeg), **changes)
   source = data.get(config, 'train')
   batch = next(data.eval_batches(source, config, 3))
-  channels = {gray16: 1, array: 2, jpeg: 3}[make]
+  channels = {gray16: 1, array: 2, rgb: 3}[make]
   expected = np.stack([smooth(channels, i) for i in range(3)])
   if config.data.channels_a < channels:
     expected = expected @ np.array([[0.299], [0.587], [0.114]])
