@@ -93,7 +93,7 @@ def translate(
     clipped += inside is not image
     images.write(target, trained.translate_one(inside, direction, size, index))
   if clipped:
-    print(f'{clipped} images had values outside of config.data.range_{direction[0]} = {kind_in.span}: clipped')
+    print(f'images with values outside of config.data.range_{direction[0]} = {kind_in.span}, clipped: {clipped}')
   return skipped
 
 

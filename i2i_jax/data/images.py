@@ -102,6 +102,8 @@ def recolour(image: np.ndarray, channels: int) -> np.ndarray:
     return image
   if channels == 3:
     return np.repeat(image, 3, axis=-1)
+  if image.dtype == np.uint8:
+    return np.asarray(Image.fromarray(image).convert('L'))[..., None]
   if image.dtype.kind == 'f':
     return (image @ np.array([0.299, 0.587, 0.114], image.dtype))[..., None]
   luma = (image @ np.array([19595, 38470, 7471]) + 0x8000) >> 16

@@ -151,6 +151,10 @@ def test_values_out_of_range_are_refused_before_training_or_clipped_and_counted(
   assert not (tmp_path / 'run').exists()
   with pytest.raises(BadInput, match=r'1: values from .* outside of config\.data\.range_b = \(-100\.0, 300\.0\)'):
     list(data.eval_batches(data.get(tiny, 'test'), tiny, 3))
+  read = data.at_load_size(data.get(tiny, 'train'), tiny.data)
+  read(0, None)
+  with pytest.raises(BadInput, match='1: values from'):
+    read(1, None)
 
   with tiny.unlocked():
     tiny.data.clip = True

@@ -1,5 +1,7 @@
 """Real files in, trained nets' files out: sizes, depths and values; what is not RGB of 8 bits, and 640x427."""
 
+import json
+
 import numpy as np
 import png
 import pytest
@@ -140,6 +142,18 @@ def test_floats_to_floats(tiny, tmp_path, capsys):
   assert len(list((tmp_path / 'out').iterdir())) == 2
   with pytest.raises(BadInput, match='is there already'):
     translate.translate(run, folder / 'x.tif', tmp_path / 'out')
+
+  loaded, wide = i2i_jax.load(run), image * 4000 - 100
+  with pytest.raises(BadInput, match=r'a picture to translate: values from .* outside of config\.data\.range_a'):
+    loaded.translate([wide])
+  config = json.loads((run / 'config.json').read_text())
+  config['data']['clip'] = True
+  (run / 'config.json').write_text(json.dumps(config))
+  np.save(folder / 'wide.npy', wide)
+  assert translate.translate(run, folder, tmp_path / 'out', overwrite=True) == 0
+  assert 'range_a = (-100.0, 300.0), clipped: 1' in capsys.readouterr().out
+  (clipped,) = loaded.translate([np.clip(wide, *SPAN)])
+  np.testing.assert_allclose(np.load(tmp_path / 'out' / 'wide.npy'), clipped, atol=1e-4)
 
 
 @pytest.mark.parametrize('size', ['input', 'full'])
