@@ -177,6 +177,10 @@ def test_what_is_not_finite_is_refused_also_where_values_are_clipped(tmp_path):
   config = config_of(folder(tmp_path, jpeg, broken), channels_b=1, depth_b=32, clip=True)
   with pytest.raises(BadInput, match=r'trainB/2\.npy: holds values that are not finite'):
     data.check_ranges(data.get(config, 'train'), config.data, 'train')
+  for clip in (False, True):  # of a source of one's own
+    kind = images.kind(config.data, 'b')._replace(clip=clip)
+    with pytest.raises(BadInput, match='x: holds values that are not finite'):
+      images.within(np.full((2, 2, 1), np.nan, np.float32), kind, 'x')
 
 
 def test_a_float_that_resizing_makes_overshoot_is_in_range(tmp_path):

@@ -117,6 +117,22 @@ def test_of_a_tiff_with_a_thumbnail_the_picture_is_read(tmp_path):
   assert images.size(tmp_path / 'x.tif') == (24, 16)
 
 
+def test_of_a_series_of_files_one_is_one_picture(tmp_path):
+  """An OME file names those that belong to it, and tifffile would read them all."""
+  planes = [f'<TiffData FirstC="{i}" PlaneCount="1"><UUID FileName="{i}.ome.tif">urn:uuid:{i}</UUID></TiffData>'
+            for i in range(2)]  # fmt: skip
+  for i in range(2):
+    about = (
+      f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{i}">'
+      '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="8" SizeY="6" SizeC="2" '
+      f'SizeZ="1" SizeT="1">{"".join(planes)}</Pixels></Image></OME>'
+    )
+    values = noise((6, 8), np.uint16, i)
+    tifffile.imwrite(tmp_path / f'{i}.ome.tif', values, description=about, metadata=None, photometric='minisblack')
+  assert tifffile.imread(tmp_path / '1.ome.tif').shape == (2, 6, 8)
+  np.testing.assert_array_equal(images.read(tmp_path / '1.ome.tif', 1, 16)[..., 0], values)
+
+
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
 def test_where_zero_is_white_it_becomes_so(tmp_path, dtype):
   values = noise((6, 8), dtype)
