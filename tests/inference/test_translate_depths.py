@@ -186,3 +186,29 @@ def test_rgb_of_16_bits_comes_back_so(finished, tmp_path):
   images.write(tmp_path / 'x.png', found)
   _, _, rows, _ = png.Reader(bytes=(tmp_path / 'x.png').read_bytes()).read()
   np.testing.assert_array_equal(np.array([list(row) for row in rows]).reshape(found.shape), found)
+
+
+def test_enlarging_leaves_no_float_out_of_range(finished):
+  """An output with an edge from end to end of its range, which bicubic enlarging overshoots."""
+  edge = np.full((1, 16, 24, 3), -1, np.float32)
+  edge[:, :, 12:] = 1
+  loaded = i2i_jax.load(finished)._replace(functions={'ab': lambda state, x, first: edge})
+  with loaded.run.config.unlocked():
+    loaded.run.config.data.update({'depth_b': 32, 'range_b': SPAN})
+  (found,) = loaded.translate([np.zeros((40, 60, 3), np.uint8)])
+  assert (found.min(), found.max()) == SPAN and found.shape == (40, 60, 3)
+  expected = np.clip(resized(edge[0], (40, 60)), -1, 1) * 200 + 100
+  np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_the_way_back_has_the_depths_exchanged(finished):
+  loaded = i2i_jax.load(finished)
+  method = loaded.run.method
+  both = method._replace(translators=dict.fromkeys(('ab', 'ba'), method.translators['ab']))
+  loaded = loaded._replace(run=loaded.run._replace(method=both), functions={'ba': lambda state, x, first: x})
+  with loaded.run.config.unlocked():
+    loaded.run.config.data.update({'depth_a': 16, 'depth_b': 32, 'range_b': SPAN})
+  picture = smooth(0, (16, 24), 3) * 400 - 100
+  (found,) = loaded.translate([picture], direction='ba')
+  assert found.dtype == np.uint16
+  np.testing.assert_allclose(found, (picture + 100) / 400 * 65535, atol=0.6)
