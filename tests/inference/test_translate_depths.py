@@ -156,21 +156,20 @@ def test_floats_to_floats(tiny, tmp_path, capsys):
   np.testing.assert_allclose(np.load(tmp_path / 'out' / 'wide.npy'), clipped, atol=1e-4)
 
 
-@pytest.mark.parametrize('size', ['input', 'full'])
-def test_pictures_of_640x427(tiny, tmp_path, size):
+def test_pictures_of_640x427(tiny, tmp_path):
   """Trained at 24x16, which their shape is about; the net sees all of it, too, padded to a multiple of 8."""
   run = trained(tiny, tmp_path, (rgb, 3), (rgb, 3), (427, 640), load_size=(18, 27), fit='cover')
   file = rgb(tmp_path / 'x', smooth(9, (427, 640), 3))
-  assert translate.translate(run, file, tmp_path / 'out', size=size) == 0
-  found = Image.open(tmp_path / 'out' / 'x.png')
-  assert (found.size, found.mode) == ((640, 427), 'RGB')
-  loaded, picture = i2i_jax.load(run), np.asarray(Image.open(file))
-  seen = picture if size == 'full' else images.resize(picture, (16, 24))
-  padded = np.pad(seen, ((0, -seen.shape[0] % 8), (0, 0), (0, 0)), 'reflect')
-  fake = loaded.predict((padded / 127.5 - 1).astype(np.float32)[None])[0, : len(seen)]
-  pixels = np.rint(np.clip((fake + 1) * 127.5, 0, 255)).astype(np.uint8)
-  whole = np.asarray(Image.fromarray(pixels).resize((640, 427), Image.Resampling.BICUBIC))
-  np.testing.assert_array_equal(np.asarray(found), whole)
+  loaded, picture = i2i_jax.load(run, 2), np.asarray(Image.open(file))
+  for size, seen in (('input', images.resize(picture, (16, 24))), ('full', picture)):
+    assert translate.translate(run, file, tmp_path / size, size=size) == 0
+    found = Image.open(tmp_path / size / 'x.png')
+    assert (found.size, found.mode) == ((640, 427), 'RGB')
+    padded = np.pad(seen, ((0, -seen.shape[0] % 8), (0, 0), (0, 0)), 'reflect')
+    fake = loaded.predict((padded / 127.5 - 1).astype(np.float32)[None])[0, : len(seen)]
+    pixels = np.rint(np.clip((fake + 1) * 127.5, 0, 255)).astype(np.uint8)
+    whole = np.asarray(Image.fromarray(pixels).resize((640, 427), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(np.asarray(found), whole)
 
 
 def test_rgb_of_16_bits_comes_back_so(finished, tmp_path):
