@@ -8,6 +8,7 @@ from i2i_jax.errors import nearest
 from i2i_jax.runtime import memory
 
 COMMANDS = {
+  'check': 'look at a data set: pairs, leaks, duplicates',
   'train': 'train what a config describes, or resume a run',
   'evaluate': "score a run's checkpoint beside three baselines",
   'translate': 'translate a folder of images',

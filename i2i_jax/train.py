@@ -14,6 +14,7 @@ checkpoint and ends (exit code 130 or 143); the same command resumes there, exac
 """
 
 import contextlib
+import sys
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ml_collections import ConfigDict
 
 from i2i_jax import cli, data, methods
 from i2i_jax.config import load
+from i2i_jax.data import checks
 from i2i_jax.errors import BadInput
 from i2i_jax.methods import base
 from i2i_jax.pages import report
@@ -54,6 +56,8 @@ def train(
   if plan.start >= plan.end:
     print(f'{workdir} is complete: {plan.start} of {plan.end} steps done, nothing to train')
     return 0
+  for line in [] if plan.start else checks.quick(plan.train_data, config):
+    print(f'warning: {line}; i2i check shows more', file=sys.stderr)
 
   # ------------------------------------------------------------------------------------------------- compile
   init_key, key = jax.random.split(jax.random.key(config.seed))

@@ -42,14 +42,14 @@ def check(workdir: Path, config: ConfigDict) -> None:
     )
 
 
-def check_empty(workdir: Path, kind: str, ours: Collection[str] = ()) -> None:
+def check_empty(workdir: Path, kind: str, ours: Collection[str] = (), option: str = '--workdir') -> None:
   """Raises BadInput where something else than `ours` is there, since nothing marks it as a `kind` of ours."""
   if not workdir.exists():
     return
   if not workdir.is_dir():
-    raise BadInput(f'--workdir: {workdir} is a file')
+    raise BadInput(f'{option}: {workdir} is a file')
   if foreign := sorted(p.name for p in workdir.iterdir() if not p.name.startswith('.') and p.name not in ours):
-    raise BadInput(f'--workdir: {workdir} is not empty and no {kind} of ours (it holds {foreign[0]}); name another')
+    raise BadInput(f'{option}: {workdir} is not empty and no {kind} of ours (it holds {foreign[0]}); name another')
 
 
 @contextlib.contextmanager
