@@ -129,6 +129,12 @@ def test_sets_without_pairs_have_depths_too(tmp_path):
     data.check_ranges(source, config.data, 'train')
 
 
+def test_splits_of_files_of_one_size_are_not_taken_for_one_another(tmp_path):
+  config = config_of(folder(tmp_path, array, array), channels_a=2, channels_b=2, depth_a=32, depth_b=32)
+  train, test, val = (data.get(config, split).fingerprint for split in ('train', 'test', 'val'))
+  assert train != test == val  # which test serves for
+
+
 # --------------------------------------------------------------------------------------------------- out of range
 def test_values_out_of_range_are_refused_before_training_or_clipped_and_counted(tmp_path, tiny, capsys):
   """Of three targets the second goes from -100 to beyond 1000."""

@@ -22,6 +22,7 @@ from i2i_jax.data import Unpaired, degrade, formats, images, split_of
 from i2i_jax.errors import BadInput, choice
 
 SHARES = {'val': 0.1, 'test': 0.1}  # of a folder without train/, by names; the rest is train
+UNPACKED = ('.npy', '.tif', '.tiff', '.bmp')
 STAND_INS = {'train': ('train',), 'val': ('val', 'test', 'train'), 'test': ('test', 'val')}
 
 
@@ -71,9 +72,14 @@ class Pictures:
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-  """Changes when a file comes, goes, or changes its name or size."""
-  listing = '\n'.join(f'{p.name} {p.stat().st_size}' for p in files)
-  return hashlib.sha256(listing.encode()).hexdigest()[:16]
+  """Changes when a file comes, goes, or changes its name or size; splits have their own."""
+
+  def line(file: Path) -> str:
+    # Files that are not compressed may have the same names and sizes in each split.
+    told = file.suffix.lower() in UNPACKED and file.parent.name.rstrip('AB') in ('val', 'test')
+    return f'{f"{file.parent.name}/" if told else ""}{file.name} {file.stat().st_size}'
+
+  return hashlib.sha256('\n'.join(map(line, files)).encode()).hexdigest()[:16]
 
 
 def source(config: ConfigDict, split: str) -> Pairs | Pictures | Unpaired:
