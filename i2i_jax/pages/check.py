@@ -25,7 +25,7 @@ def write(page: Path, result: Result, sources: dict[str, Any], config: ConfigDic
   if result.pairing:
     for place in result.pairing.order[:SUSPICIOUS]:
       chance = round(float(result.pairing.strangers[place]), 3)
-      suspicious.append({**shown(sources['train'], result.judged[place], 'ab'), 'chance': chance})
+      suspicious.append({**shown(sources['train'], result.judged[place], config, 'ab'), 'chance': chance})
   leaks = []
   for (split, side), found in result.leaks.items():
     for twins in found[:LEAKS]:
@@ -34,8 +34,8 @@ def write(page: Path, result: Result, sources: dict[str, Any], config: ConfigDic
         {
           'split': split,
           'turn': twins.turn,
-          'here': shown(sources[split], here.places[twins.first], side),
-          'there': shown(sources['train'], there.places[twins.second], side),
+          'here': shown(sources[split], here.places[twins.first], config, side),
+          'there': shown(sources['train'], there.places[twins.second], config, side),
         }
       )
   samples = {}
@@ -44,15 +44,15 @@ def write(page: Path, result: Result, sources: dict[str, Any], config: ConfigDic
     groups = [''.join(of.sides)] if of.paired else list(of.sides)
     for sides in groups:
       places = of.sides[sides[0]].places
-      drawn = [shown(sources[split], places[i], sides) for i in data.spread(len(places), SAMPLES)]
+      drawn = [shown(sources[split], places[i], config, sides) for i in data.spread(len(places), SAMPLES)]
       samples[f'{split}{"" if of.paired else f", {sides}"}'] = drawn
   seen = {'data': config.data.to_dict(), 'samples': samples, 'suspect': suspicious, 'shared': leaks}
   fill(page, {**result.values, **seen})
 
 
-def shown(source: Any, place: int, sides: str) -> dict[str, Any]:
+def shown(source: Any, place: int, config: ConfigDict, sides: str) -> dict[str, Any]:
   """{'name', 'images': [...]} of some sides, as the page holds them."""
-  found = images_at(source, int(place), sides)
+  found = images_at(source, int(place), config, sides)
   return {'name': found[sides[0]][1], 'images': [picture(found[side][0]) for side in sides]}
 
 

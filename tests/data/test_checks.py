@@ -233,3 +233,25 @@ def test_training_warns_of_pairs_that_are_none(folder, tmp_path, tiny, capsys):
     tiny.steps = 1
   train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
   assert 'warning: the pairs match no better than shuffled ones' in capsys.readouterr().err
+
+
+def test_images_of_other_depths_are_looked_at_as_the_net_sees_them(tmp_path):
+  """Targets that are floats, of which one goes beyond the range, and inputs of five channels of 16 bits."""
+  for split in ('train', 'test'):
+    for i in range(6):
+      image = picture(i + 10 * (split == 'test'))
+      five = np.concatenate([image, image], -1)[..., :5].astype(np.uint16) * 257
+      beyond = (split, i) == ('test', 4)
+      for side, array in (('A', five), ('B', image / 255 + beyond)):
+        (tmp_path / 'pairs' / f'{split}{side}').mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / 'pairs' / f'{split}{side}' / f'{i}.npy', array)
+  config = config_of(tmp_path / 'pairs', channels_a=5, depth_a=16, channels_b=3, depth_b=32)
+  found = survey(data.get(config, 'train'), config, 'train')
+  sides, expected = found.sides, np.stack([picture(i).mean((0, 1)) for i in range(6)])
+  np.testing.assert_allclose(sides['b'].means, expected, atol=0.01)
+  np.testing.assert_allclose(sides['a'].means[:, :3], expected, atol=0.01)
+  result = checks.run(check.sources_of(config), config)
+  (broken,) = result.splits['test'].unreadable
+  assert broken.startswith('4: values from') and 'config.data.range_b = (0.0, 1.0)' in broken
+  check.check(config, tmp_path / 'page')
+  assert (tmp_path / 'page' / 'check.html').exists()

@@ -45,7 +45,7 @@ def survey(source: Any, config: ConfigDict, split: str) -> Split:
   def read(question: tuple[str, int]) -> dict[str, tuple] | str:
     asked, place = question
     try:
-      found = images_at(source, place, asked)
+      found = images_at(source, place, config, asked)
     except BadInput as error:
       return str(error)
     return {side: looked_at(image, name, place) for side, (image, name) in found.items()}
@@ -66,12 +66,23 @@ def survey(source: Any, config: ConfigDict, split: str) -> Split:
   return Split(seen, unreadable, source.paired, source.fingerprint)
 
 
-def images_at(source: Any, place: int, sides: str = 'ab') -> dict[str, tuple[np.ndarray, str]]:
-  """(image, name) of each of `sides` at a place of a split; raises BadInput where it cannot be read."""
+def images_at(source: Any, place: int, config: ConfigDict, sides: str = 'ab') -> dict[str, tuple[np.ndarray, str]]:
+  """(image, name) of each of `sides` at a place of a split, as uint8 whatever its depth.
+
+  Raises BadInput where it cannot be read, or is no image as the config asks for.
+  """
   if isinstance(source, data.Unpaired):
-    return {side: source.read(source.items[side][place], side) for side in sides}
-  pair = source[place]
-  return {side: (pair[side], pair['name']) for side in sides}
+    found = {side: source.read(source.items[side][place], side) for side in sides}
+  else:
+    pair = source[place]
+    found = {side: (pair[side], pair['name']) for side in sides}
+  kinds = images.kinds(config.data)
+  return {side: (in_8_bits(image, kinds[side], name), name) for side, (image, name) in found.items()}
+
+
+def in_8_bits(image: np.ndarray, kind: images.Kind, name: str) -> np.ndarray:
+  image = images.within(image, kind, name)
+  return image if kind.depth == 8 else images.to_uint8(images.to_float(image, kind.span))
 
 
 def looked_at(image: np.ndarray, name: str, place: int) -> tuple:
