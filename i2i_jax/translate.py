@@ -13,6 +13,9 @@ RGB; an input .npy has an output .npy.
 
 Files that cannot be read are passed over, a line each, and the exit code is then 3. Nothing is overwritten
 without --overwrite.
+
+Images that are unlike those that the net learnt from are named at the end, for what comes out of them means little.
+OUTPUT/translate.json has all files, and how unlike each is: above 1 it is.
 """
 
 import sys
@@ -28,7 +31,10 @@ from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import chosen
 from i2i_jax.inference.predictor import SIZES, load
 from i2i_jax.runs import checkpoint, layout
+from i2i_jax.runs.folder import write_json
 from i2i_jax.runtime import memory
+
+REPORT = 'translate.json'
 
 
 def inputs(source: Path) -> list[Path]:
@@ -82,6 +88,7 @@ def translate(
   )
   output.mkdir(parents=True, exist_ok=True)
   skipped = clipped = 0
+  done: list[dict] = []
   for index, (file, target) in enumerate(tqdm(targets.items(), unit='image', disable=None)):
     try:
       image = images.read(file, kind_in.channels, kind_in.depth)
@@ -92,8 +99,16 @@ def translate(
       continue
     clipped += inside is not image
     images.write(target, trained.translate_one(inside, direction, size, index))
+    done.append({'input': str(file), 'output': str(target), 'unlike': trained.unlike(inside, direction)})
   if clipped:
     print(f'images with values outside of config.data.range_{direction[0]} = {kind_in.span}, clipped: {clipped}')
+  write_json(output / REPORT, {'workdir': str(workdir), 'step': step, 'direction': direction, 'files': done})
+  strange = sorted((-(file['unlike'] or 0), Path(file['input']).name) for file in done)
+  if names := [name for score, name in strange if score < -1]:
+    print(
+      f'unlike the training images, so that what comes out of them means little: {len(names)} of {len(done)} '
+      f'({", ".join(names[:4])}{", ..." if len(names) > 4 else ""}); see {output / REPORT}'
+    )
   return skipped
 
 

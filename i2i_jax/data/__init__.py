@@ -51,7 +51,7 @@ class Unpaired:
   def __init__(
     self, items_a: Sequence, items_b: Sequence, read: Callable, fingerprint: str, groups: Callable = str
   ) -> None:
-    """`read(item, 'a' or 'b')` gives ([H, W, C] of the side's depth, name); `groups(item)` a label: see `groups` below."""
+    """`read(item, 'a' or 'b')` gives ([H, W, C] of the side's depth, name); `groups(item)` a label, see `groups`."""
     self.items, self.read, self.fingerprint, self.group_of = {'a': items_a, 'b': items_b}, read, fingerprint, groups
 
   def __len__(self) -> int:

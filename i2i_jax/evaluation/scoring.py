@@ -15,11 +15,13 @@ from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import baselines, features, metrics, protocols
 from i2i_jax.evaluation.measure import Measure, make
 from i2i_jax.evaluation.protocols import Protocol
+from i2i_jax.inference import unlike
 from i2i_jax.inference.predictor import BATCH, Predictor, load
 from i2i_jax.runs import checkpoint, layout
 from i2i_jax.runs.folder import write_json
 from i2i_jax.runtime import mesh
 
+LOOKED_AT = 200  # images of the split, evenly spread, that are compared with the training inputs
 PICTURES = 12  # images of the split, evenly spread, that are kept
 FIT_IMAGES = 1024  # training images, evenly spread, that the baselines are fitted on
 FEW = 2000  # images, below which FID is biased
@@ -160,6 +162,7 @@ def evaluate(
     'images': counts[0],
     'targets': counts[1],
     'nets': {net: of.files for net, of in nets.items() if of.files},
+    'unlike': unlike_of(source, trained, direction),
     'scores': {who: s.means() for who, s in scores.items()},
     'deviations': {who: s.deviations for who, s in scores.items() if s.deviations},
     'per_image': {who: {k: v.tolist() for k, v in s.per_image.items()} for who, s in scores.items()},
@@ -237,6 +240,16 @@ def fit_rivals(config: ConfigDict, direction: str) -> dict[str, Callable]:
   train = data.eval_batches(data.get(config, 'train'), config, BATCH, limit=FIT_IMAGES)
   fitted = baselines.fit(turned(train, direction), config.data[f'channels_{direction[1]}'], seed=config.seed)
   return {who: predict for who, predict in fitted.items() if not (none and who == 'linear')}
+
+
+def unlike_of(source: Any, trained: Predictor, direction: str) -> dict[str, float]:
+  """How unlike the training inputs each of up to 200 inputs is, by name: above 1 it is. Empty: it cannot be told."""
+  known, found = trained.known[direction], dict[str, float]()
+  if known:
+    for batch in data.eval_batches(source, trained.run.config, BATCH, limit=LOOKED_AT):
+      scores = unlike.scores(known, batch[direction[0]])
+      found |= {name: round(float(score), 3) for name, score in zip(batch['name'], scores, strict=True)}
+  return found
 
 
 def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str) -> None:

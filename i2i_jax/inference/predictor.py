@@ -9,8 +9,9 @@ import numpy as np
 
 from i2i_jax.data import images
 from i2i_jax.errors import BadInput, choice
+from i2i_jax.inference import unlike
 from i2i_jax.methods.base import Translator, generators
-from i2i_jax.runs import checkpoint
+from i2i_jax.runs import checkpoint, layout
 from i2i_jax.runtime import compiling, memory, mesh
 
 BATCH = 16
@@ -52,6 +53,7 @@ class Predictor(NamedTuple):
 
   run: checkpoint.Run
   functions: dict[str, Program]  # of each direction
+  known: dict[str, unlike.Known | None]  # of each direction, what its training inputs are like
 
   def predict(self, x: np.ndarray, direction: str = 'ab', first: int = 0) -> np.ndarray:
     """float32 [N, H, W, C] in [-1, 1] to [N, H, W, C']. `first`: the first image's place, which draws its dropout."""
@@ -107,6 +109,18 @@ class Predictor(NamedTuple):
     output = images.from_float(fake, target.depth, target.span)
     return images.resize(output, picture.shape[:2]) if size == 'input' else output
 
+  def unlike(self, picture: np.ndarray, direction: str = 'ab') -> float | None:
+    """How unlike the training inputs a picture [H, W, C] is: above 1 its output is not to be trusted.
+
+    None where the run does not know: it is older, or learnt from few pictures.
+    """
+    known = self.known.get(direction)
+    if known is None:
+      return None
+    of = self.run.config.data
+    x = images.to_float(images.fit(picture, of.crop_size, of.fit), images.kind(of, direction[0]).span)
+    return float(unlike.scores(known, x[None])[0])
+
   def multiple(self, direction: str) -> int:
     """Heights and widths that the direction's net takes are multiples of it; 1 where it does not say."""
     method = self.run.method
@@ -143,7 +157,8 @@ def load(
     functions[ahead].compiled(part, (*of.crop_size, of[f'channels_{ahead[0]}']))
     memory.give_back()
   run = checkpoint.read(Path(workdir), run, part)
-  return Predictor(run, functions)
+  known = {d: unlike.load(Path(workdir) / layout.inputs(d[0])) for d in functions}
+  return Predictor(run, functions, known)
 
 
 def padded(image: np.ndarray, multiple: int) -> np.ndarray:

@@ -55,7 +55,7 @@ def commands(workdir: Path, notes: dict) -> list[str]:
 
 def read_scores(file: Path) -> dict:
   result = read_json(file)
-  shown = ('protocol', 'step', 'chosen', 'split', 'direction', 'images', 'weights', 'scores')
+  shown = ('protocol', 'step', 'chosen', 'split', 'direction', 'images', 'weights', 'unlike', 'scores')
   return {k: result[k] for k in shown if k in result}
 
 

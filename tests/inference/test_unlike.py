@@ -1,13 +1,19 @@
 """Pictures that are unlike those a net learnt from are named, and those that are like them are not."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_jax import data
+from i2i_jax import data, train
 from i2i_jax.config import load
 from i2i_jax.data import images
+from i2i_jax.evaluation import scoring
 from i2i_jax.inference import unlike
+from i2i_jax.pages import report
+from i2i_jax.translate import translate
 
 
 def inputs(task, split, count=400):
@@ -102,3 +108,40 @@ def test_a_blurred_picture_is_not_quite_one():
   before = unlike.scores(known, test)
   after = unlike.scores(known, images.to_float(np.stack([np.asarray(x) for x in blurred])))
   assert (after > before).mean() >= 0.9
+
+
+def test_translate_its_json_and_the_page_name_them(tmp_path, tiny, page, capsys):
+  """A run on smooth pictures, asked for smooth ones and for noise."""
+  rng = np.random.default_rng(0)
+
+  def smooth(root, count, width=96):
+    root.mkdir(parents=True)
+    for i in range(count):
+      both = images.resize(rng.integers(0, 256, (5, 7, 3), np.uint8), (32, 96))
+      images.write_png(root / f'{i:02d}.png', both[:, :width])
+
+  smooth(tmp_path / 'pairs' / 'train', 60)
+  smooth(tmp_path / 'pairs' / 'test', 6)
+  images.write_png(tmp_path / 'pairs' / 'test' / 'noise.png', rng.integers(0, 256, (32, 96, 3), np.uint8))
+  with tiny.unlocked():
+    tiny.data.update(
+      {'name': 'folders', 'path': str(tmp_path / 'pairs'), 'load_size': (32, 48), 'crop_size': (32, 48)}
+    )
+    tiny.steps = 1
+  train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
+  scoring.evaluate(tmp_path / 'run', 'test')
+  report.write(tmp_path / 'run')
+
+  inputs = tmp_path / 'inputs'
+  smooth(inputs, 4, 48)
+  images.write_png(inputs / 'strange.png', rng.integers(0, 256, (32, 48, 3), np.uint8))
+  capsys.readouterr()
+  translate(tmp_path / 'run', inputs, tmp_path / 'out')
+  assert 'means little: 1 of 5 (strange.png)' in capsys.readouterr().out
+  files = json.loads((tmp_path / 'out' / 'translate.json').read_text())['files']
+  assert [Path(file['input']).name for file in files if file['unlike'] > 1] == ['strange.png']
+  assert len(files) == 5 and all(Path(file['output']).exists() for file in files)
+
+  page.goto((tmp_path / 'run' / 'report.html').as_uri())
+  assert '1 of 7 inputs are unlike those of training' in page.locator('main').inner_text()
+  assert page.locator('.unlike').count() == 1 and page.faults == []
