@@ -91,7 +91,7 @@ def gen() -> dict:
     'upsample': 'transpose',  # transpose, nearest or bilinear
     'padding': 'zero',  # zero, reflect or replicate
     'side_outputs': 0,  # smaller images that are put out too, of half the size, a quarter, ...; see loss
-    'residual': False,  # unet, resnet: what comes out is added to the input, for inputs that nearly are their targets
+    'residual': False,  # what comes out is added to the input, for inputs that nearly are their targets
     'attention': attention(),  # blocks of layers/attention.py by stage: 'down3=sagan; bottleneck=vit(blocks=2)'
     # unet
     'depth': 8,  # stages; sides must be multiples of 2^depth
@@ -192,7 +192,7 @@ READ_BY = {
   'gen.blocks': ('gen.name', (*RESNETS, 'ugatit')),
   **{f'gen.{name}': ('gen.name', RESNETS) for name in ('downsample', 'halvings')},
   **{f'gen.{name}': ('gen.name', ('pix2pixhd',)) for name in ('local', 'local_blocks', 'freeze_global_steps')},
-  'gen.residual': ('gen.name', ('unet', 'resnet')),
+  'gen.residual': ('gen.name', GENERATORS),
   'gen.light': ('gen.name', ('ugatit',)),
   'disc.padding': ('disc.name', ('patchgan',)),
   **{f'loss.{name}': ('method', UNPAIRED) for name in ('cycle_a', 'cycle_b', 'identity')},

@@ -86,7 +86,7 @@ class LocalEnhancer(nn.Module):
       y = stage(self, functools.partial(leave, name=name, width=width), y)
       features.append(y)
     y = Conv(self.channels, 7, 1, 3, self.padding, name='head')(y)
-    return to_image(y), {**out, 'features': features, 'images': []}
+    return to_image(y, inputs[0] if self.coarse.residual else None), {**out, 'features': features, 'images': []}
 
 
 def generator(config: ConfigDict, channels: int) -> nn.Module:

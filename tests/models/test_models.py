@@ -187,3 +187,23 @@ def test_a_net_that_names_no_multiple_takes_any_size(tiny, tmp_path, monkeypatch
   train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
   picture = np.zeros((7, 11, 3), np.uint8)
   assert i2i_jax.load(tmp_path / 'run').translate([picture], size='full')[0].shape == (7, 11, 3)
+
+
+@pytest.mark.parametrize('changes', [{'name': 'unet'}, {'name': 'resnet'}, {'name': 'pix2pixhd', 'local': 1}])
+def test_a_residual_net_adds_its_input(changes):
+  """Its weights are those of the plain net, so the difference of the two outputs is the input."""
+  config = fields.defaults().gen
+  config.update(
+    {'width': 8, 'max_width': 8, 'depth': 3, 'blocks': 1, 'local_blocks': 1, 'norm': 'instance', **changes}
+  )
+  config.update({'dropout': 0.0, 'halvings': 1})
+  nets = []
+  for config.residual in (False, True):
+    nets.append(models.build(config.copy_and_resolve_references(), 3, where='gen'))
+  x = jax.random.uniform(jax.random.key(0), (2, 16, 16, 3), minval=-1, maxval=1)
+  plain, residual = nets
+  variables = plain.init(jax.random.key(1), x, dropout=False, running_stats=False)
+  (y, _), (z, _) = (net.apply(variables, x, dropout=False, running_stats=False) for net in (plain, residual))
+  np.testing.assert_allclose(z - y, x, atol=1e-6)
+  with pytest.raises(BadInput, match='residual adds the input, of 1 channels'):
+    jax.eval_shape(lambda x: residual.init(jax.random.key(1), x, dropout=False, running_stats=False), x[..., :1])
