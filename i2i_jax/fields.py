@@ -30,6 +30,7 @@ def defaults() -> ConfigDict:
       'ema': 0.0,  # decay of an average of the generator's weights, which then translates; 0: none
       'order': 'paper',  # whose update is first: disc_first or gen_first; as in the method's own paper
       'diffaugment': '',  # what the discriminator sees is augmented: color,translation,cutout or some of them
+      'ada': ada(),  # or augmented with a probability that its overfitting sets
       # Training begins on smaller images: ((0, 64), (5000, 128), (9000, 256)) has heights of 64 px up to update 5000.
       'grow': (),
       'data': data(),
@@ -76,6 +77,8 @@ def data() -> dict:
     'path': '',  # of the user's images
     'direction': 'ab',  # ba exchanges input and target
     'wrong_pairs': 0.0,  # share of the training pairs that get another image's target
+    'limit': 0,  # so many training images alone, evenly spread over all; 0: all
+    'jitter': 0.0,  # of the colours of training images, a pair's two alike: 0 (none) to 1, see data/jitter.py
     # The input is made of the target: by 'superres(4)', 'gray', 'noise(25)', 'jpeg(10)', 'blur(2)', 'inpaint(0.25)'
     'degrade': '',  # or by several in order: 'gray; noise(25)'
   }
@@ -119,6 +122,16 @@ def disc() -> dict:
     'scales': 1,  # 2 to 4: so many discriminators, each for half the size of the one before
     'spectral_norm': False,  # divide each kernel by its largest singular value
     'attention': attention(),  # by stage, like 'conv1=sagan'
+  }
+
+
+def ada() -> dict:
+  """Adaptive discriminator augmentation, losses/ada.py."""
+  return {
+    'target': 0.0,  # of the mean sign of logits on real images, 1 being all right: 0.6 in the paper; 0: off
+    'kimg': 500.0,  # thousands of images in which its probability may go from 0 to 1; small sets need less
+    'every': 4,  # steps from one change of the probability to the next
+    'set': 'bgc',  # b: mirrored, turned by 90 degrees, shifted; g: scaled, turned, shifted; c: colours; or some
   }
 
 

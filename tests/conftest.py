@@ -35,7 +35,9 @@ from i2i_jax.data import images
 from i2i_jax.layers import conv_forms as conv
 from tests.small import tiny_config
 
-PLAIN = {f'test_{name}' for name in ('attention', 'cyclegan', 'multiscale', 'pix2pixhd', 'regularisers', 'ugatit')}
+PLAIN = {
+  f'test_{name}' for name in ('ada', 'attention', 'cyclegan', 'multiscale', 'pix2pixhd', 'regularisers', 'ugatit')
+}
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 

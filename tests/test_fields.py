@@ -103,7 +103,7 @@ def test_an_older_runs_config_has_todays_names_and_defaults():
 def test_a_run_of_an_older_version_goes_on(tiny, run):
   file = run / 'config.json'
   old = json.loads(file.read_text())
-  del old['optim']['clip'], old['loss']['reconstruction'], old['data']['fit']
+  del old['optim']['clip'], old['loss']['reconstruction'], old['data']['fit'], old['ada']
   for name in ('depth_a', 'depth_b', 'range_a', 'range_b', 'clip'):
     del old['data'][name]
   file.write_text(json.dumps(old))

@@ -43,10 +43,11 @@ def assert_same(a, b):
 
 @pytest.fixture(scope='module')
 def everything():
-  """All that a state can hold: running statistics, an average of the weights; and an objective that draws."""
+  """All that a state can hold: running statistics, an average of the weights, ADA's p; and a loss that draws."""
   config = tiny_config()
   config.update({'ema': 0.9, 'samples': 0, 'steps': 12, 'eval_every': 6, 'checkpoint_every': 3})
-  config.loss.gan = 'wgan-gp'
+  config.loss.update({'gan': 'hinge', 'gradient_penalty': 10.0})
+  config.ada.update({'target': 0.01, 'kimg': 0.1, 'every': 2})
   config.test.batch_stats = 'running'
   return config
 
@@ -94,7 +95,7 @@ def test_twelve_steps_are_six_and_six(everything, straight, half, tmp_path):
   assert_same(state_of(folder), state_of(straight[0]))
 
 
-@pytest.mark.parametrize('left_out', ['data', 'rng', 'gen', 'disc', 'ema', 'batch_stats'])
+@pytest.mark.parametrize('left_out', ['data', 'rng', 'gen', 'disc', 'ema', 'batch_stats', 'ada'])
 def test_resuming_would_show_what_is_left_out(everything, straight, half, tmp_path, monkeypatch, left_out):
   """The test above sees each part of a checkpoint: without any one of them the traces differ."""
   restore_meta, restore_state = checkpoint.restore_meta, checkpoint.restore_state

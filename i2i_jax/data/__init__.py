@@ -23,7 +23,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2i_jax import registry
-from i2i_jax.data import degrade, images, sources
+from i2i_jax.data import degrade, images, jitter, sources
 from i2i_jax.errors import BadInput, choice
 
 if TYPE_CHECKING:
@@ -69,6 +69,31 @@ class Unpaired:
     return self.pair(index, int(rng.integers(len(self.items['b']))))
 
 
+class Limited:
+  """Some of the pairs, evenly spread over all."""
+
+  def __init__(self, pairs: Source, limit: int) -> None:
+    self.pairs, self.paired, self.chosen = pairs, pairs.paired, spread(len(pairs), limit)
+    self.fingerprint = f'{pairs.fingerprint}-limit-{len(self.chosen)}'
+    labels = groups(pairs)
+    self.groups = [labels[i] for i in self.chosen]
+
+  def __len__(self) -> int:
+    return len(self.chosen)
+
+  def __getitem__(self, index: int) -> dict:
+    return self.pairs[self.chosen[index]]
+
+
+def limited(source: Source, limit: int) -> Source:
+  """A training split of at most `limit` images, of each side where it has no pairs."""
+  if not isinstance(source, Unpaired):
+    return Limited(source, limit) if limit < len(source) else source
+  items_a, items_b = ([items[i] for i in spread(len(items), limit)] for items in source.items.values())
+  name = f'{source.fingerprint}-limit-{len(items_a)}-{len(items_b)}'
+  return Unpaired(items_a, items_b, source.read, name, source.group_of)
+
+
 class WrongPairs:
   """Pairs of which a share has another image's target, the same ones each time: what careless matching makes."""
 
@@ -97,6 +122,7 @@ def get(config: ConfigDict, split: str) -> Source:
   """The random access to `split` of the source that config.data names, checked by reading its first pair."""
   choice('split', split, SPLITS)
   choice('config.data.fit', config.data.fit, ('stretch', 'cover'))
+  jitter.check(config.data)
   kinds, degraded = images.kinds(config.data), degrade.of(config.data)
   if config.data.clip and all(kind.depth != 32 for kind in kinds.values()):
     raise BadInput('config.data.clip is for floats: set config.data.depth_a or depth_b to 32, or leave it out')
@@ -109,6 +135,8 @@ def get(config: ConfigDict, split: str) -> Source:
     raise BadInput(
       f'config.data.load_size {tuple(config.data.load_size)} is smaller than crop_size {tuple(config.data.crop_size)}'
     )
+  if split == 'train' and (limit := config.data.get('limit', 0)):
+    source = limited(source, limit)
   if split == 'train' and len(source) < config.batch_size:
     raise BadInput(
       f'config.batch_size = {config.batch_size}: too few images for a batch, the training split has {len(source)}'
@@ -223,11 +251,12 @@ def at_load_size(source: Source, config_data: ConfigDict) -> Callable:
 
 
 def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
-  """Training's view of a pair at load_size: a random crop, a random flip, floats in [-1, 1].
+  """Training's view of a pair at load_size: a random crop, a random flip, other colours, floats in [-1, 1].
 
-  Crop and flip are the same for a and b, unless they are no pair.
+  All are the same for a and b, unless they are no pair.
   """
   kinds, degraded = images.kinds(config_data), degrade.of(config_data)
+  strength = config_data.get('jitter', 0.0)
 
   def view(image, crops, flip):
     top, left = crops
@@ -241,12 +270,14 @@ def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
 
   def apply(pair, rng: np.random.Generator):
     if degraded:
-      b = view(pair['b'], *draw(pair['b'], rng))
+      b = jitter.draw(strength, rng)(view(pair['b'], *draw(pair['b'], rng)))
       a = degraded(b, rng)
     else:
       first = draw(pair['a'], rng)
       second = first if paired else draw(pair['b'], rng)
-      a, b = view(pair['a'], *first), view(pair['b'], *second)
+      colours = jitter.draw(strength, rng)
+      a = colours(view(pair['a'], *first))
+      b = (colours if paired else jitter.draw(strength, rng))(view(pair['b'], *second))
     return {'a': images.to_float(a, kinds['a'].span), 'b': images.to_float(b, kinds['b'].span)}
 
   return apply

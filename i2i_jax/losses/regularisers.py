@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput
-from i2i_jax.losses import objectives
+from i2i_jax.losses import ada, objectives
 from i2i_jax.losses.reconstruction import l1
 from i2i_jax.runtime.precision import storage_dtype, widened
 
@@ -21,6 +21,7 @@ def penalty_weight(config: ConfigDict) -> float:
 
 def check(config: ConfigDict) -> None:
   """Raises BadInput for what cannot be meant."""
+  ada.check(config)
   for name in ('disc_every', 'gen_every'):
     if config.optim[name] < 1:
       raise BadInput(f'config.optim.{name} = {config.optim[name]} must be at least 1')
@@ -94,17 +95,35 @@ def feature_matching(real: list, fake: list) -> jax.Array:
   return total / len(real)
 
 
+def middle(config: ConfigDict) -> float:
+  """The logit between those of real images and those of fakes."""
+  return 0.5 if config.loss.gan == 'lsgan' else 0.0  # between its labels
+
+
 def accuracy(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
   """The share of patches that the discriminator tells rightly, the mean over scales, real and fake: 0 to 1."""
-  middle = 0.5 if config.loss.gan == 'lsgan' else 0.0  # between its labels
-  shares = [jnp.mean(x > middle, dtype=jnp.float32) for x in jax.tree.leaves(real_logits)]
-  shares += [jnp.mean(x < middle, dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
+  shares = [jnp.mean(x > middle(config), dtype=jnp.float32) for x in jax.tree.leaves(real_logits)]
+  shares += [jnp.mean(x < middle(config), dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
   return sum(shares) / len(shares)
 
 
+def mean_sign(config: ConfigDict, real_logits: jax.Array) -> jax.Array:
+  """ADA's r_t: the share of real patches that are taken for real less that taken for fake, -1 to 1.
+
+  The mean over scales. Near 1 the discriminator knows its training images by heart.
+  """
+  signs = [jnp.mean(jnp.sign(x - middle(config)), dtype=jnp.float32) for x in jax.tree.leaves(real_logits)]
+  return sum(signs) / len(signs)
+
+
 def readings(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> dict:
-  """What is logged of a discriminator: its mean logits, and its accuracy where config.optim.adaptive asks for it."""
+  """What is logged of a discriminator: mean logits, r_t, and its accuracy where config.optim.adaptive asks for it.
+
+  The critic of wgan-gp has neither of the last two: its logits have no middle.
+  """
   found = {'disc/real': objectives.mean_logit(real_logits), 'disc/fake': objectives.mean_logit(fake_logits)}
+  if config.loss.gan != 'wgan-gp':
+    found['disc/r_t'] = mean_sign(config, real_logits)
   if config.optim.adaptive:
     found['disc/accuracy'] = accuracy(config, real_logits, fake_logits)
   return found

@@ -16,8 +16,7 @@ from ml_collections import ConfigDict
 from i2i_jax import models, optim
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.layers import attention
-from i2i_jax.losses import image_pool, objectives, regularisers
-from i2i_jax.losses.diffaugment import augment
+from i2i_jax.losses import ada, image_pool, objectives, regularisers
 from i2i_jax.losses.reconstruction import l1
 from i2i_jax.methods.base import (
   Method,
@@ -69,7 +68,7 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     """A fresh State; `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C']}, of which only shapes count."""
     variables = init_sides(rng, batch, gens, disc)
     pools = {k: image_pool.init(config.pool, batch[k].shape[1:], dtype) for k in 'ab'} if config.pool else {}
-    return init_state(variables, txs, dtype, config, {'pool': pools})
+    return init_state(variables, txs, dtype, config, {'pool': pools} | ada.fresh(config, 'disc_a', 'disc_b'))
 
   def gen_step(state, a, b, rng):
     """One update of both generators. Returns the state, the fakes and the metrics."""
@@ -96,7 +95,7 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
         return [y for y, _ in results]
 
       def fool(which, x):
-        x = augment(x, config.diffaugment, jax.random.fold_in(rng, next(count)))
+        x = ada.seen([x], config, jax.random.fold_in(rng, next(count)), state.extra, f'disc_{which}')
         logits, _, stats['disc'][which] = run(disc, fixed[which], stats['disc'][which], x, running_stats=False)
         return gan.gen(logits)
 
@@ -132,7 +131,9 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
       stats, metrics = jax.tree.map(lambda x: x, state.extra['batch_stats']), {}
 
       def judge(which, inputs, rngs):
-        inputs = [augment(x, config.diffaugment, rng) for x, rng in zip(inputs, rngs, strict=True)]
+        inputs = [
+          ada.seen([x], config, rng, state.extra, f'disc_{which}') for x, rng in zip(inputs, rngs, strict=True)
+        ]
         results, after = run_each(
           run, disc, params[which], stats['disc'][which], inputs, config=config.disc, running_stats=False
         )
@@ -176,7 +177,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     state = with_extra(state, pool=pools)
 
     state, disc_metrics = disc_step(state, reals, fakes, disc_rng)
-    return finish_step(state, config), metrics | gen_metrics | disc_metrics
+    kept, logged = ada.adjusted(state.extra, config, disc_metrics, state.step)
+    return finish_step(with_extra(state, **kept), config), metrics | gen_metrics | disc_metrics | logged
 
   def translator(direction):
     """fake_b of images a ('ab'), or fake_a of images b ('ba')."""

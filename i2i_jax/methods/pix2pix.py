@@ -16,8 +16,7 @@ from ml_collections import ConfigDict
 from i2i_jax import models, optim
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.layers import attention
-from i2i_jax.losses import multiscale, objectives, reconstruction, regularisers
-from i2i_jax.losses.diffaugment import augment
+from i2i_jax.losses import ada, multiscale, objectives, reconstruction, regularisers
 from i2i_jax.methods.base import (
   Method,
   Translator,
@@ -30,6 +29,7 @@ from i2i_jax.methods.base import (
   translate_each,
   translating,
   update,
+  with_extra,
   with_stats,
 )
 from i2i_jax.runtime.precision import storage_dtype
@@ -60,9 +60,9 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     nets['disc'] = (disc, channels_a + channels_b)
     txs['disc'] = optim.discriminators(config, rate)
 
-  def judge(params, stats, a, b, rng):
+  def judge(state, params, stats, a, b, rng):
     """Logits of the pair (a, b), both augmented alike by `rng`; features; the updated running statistics."""
-    ab = jnp.concatenate([augment(x, config.diffaugment, rng) for x in (a, b)], axis=-1)
+    ab = ada.seen([a, b], config, rng, state.extra, 'disc')
     return run(disc, params, stats, ab, running_stats=False)
 
   def init(rng, batch):
@@ -72,20 +72,21 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     variables = {'gen': init_net(gen, gen_rng, a, b, dropout=False, running_stats=False)}
     if adversarial:
       variables['disc'] = init_net(disc, disc_rng, jnp.concatenate([a, b], axis=-1), running_stats=False)
-    return init_state(variables, txs, dtype, config)
+    return init_state(variables, txs, dtype, config, ada.fresh(config, 'disc'))
 
   def disc_step(state, a, b, fake_b, rng):
     """One update of the discriminator, on half its loss. Returns the state and the metrics."""
     fake_rng, real_rng = jax.random.split(jax.random.fold_in(rng, 1))
 
     def loss_fn(params):
-      fake_logits, _, stats = judge(params, state.extra['batch_stats']['disc'], a, fake_b, fake_rng)
-      real_logits, _, stats = judge(params, stats, a, b, real_rng)
+      stats = state.extra['batch_stats']['disc']
+      fake_logits, _, stats = judge(state, params, stats, a, fake_b, fake_rng)
+      real_logits, _, stats = judge(state, params, stats, a, b, real_rng)
       loss = 0.5 * gan.disc(real_logits, fake_logits)
       metrics = regularisers.readings(config, real_logits, fake_logits)
       penalty, more = regularisers.penalties(
         config,
-        lambda ab: judge(params, stats, ab[..., :channels_a], ab[..., channels_a:], real_rng)[0],
+        lambda ab: judge(state, params, stats, ab[..., :channels_a], ab[..., channels_a:], real_rng)[0],
         jnp.concatenate([a, b], axis=-1),
         jnp.concatenate([a, fake_b], axis=-1),
         rng,
@@ -111,11 +112,11 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
       loss, stats, metrics = config.loss.reconstruction_weight * distance, {}, {f'loss/{name}': distance}
       if adversarial:
         params, stats = state.params['disc'], state.extra['batch_stats']['disc']
-        logits, out, stats = judge(params, stats, a, fake_b, rng)
+        logits, out, stats = judge(state, params, stats, a, fake_b, rng)
         metrics['loss/gan'] = gan.gen(logits)
         loss += config.loss.gan_weight * metrics['loss/gan']
         if config.loss.feature_matching:
-          _, real_out, _ = judge(params, stats, a, b, rng)
+          _, real_out, _ = judge(state, params, stats, a, b, rng)
           matching = regularisers.feature_matching(real_out['features'], out['features'])
           metrics['loss/feature_matching'] = matching
           loss += config.loss.feature_matching * matching
@@ -154,7 +155,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     for net in reversed(steps) if gen_first else steps:
       state, more = steps[net](state)
       metrics |= more
-    return finish_step(state, config), metrics
+    kept, more = ada.adjusted(state.extra, config, metrics, state.step)
+    return finish_step(with_extra(state, **kept), config), metrics | more
 
   def translate(state, images, rng, want=output):
     """fake_b for images a."""

@@ -15,8 +15,7 @@ from ml_collections import ConfigDict
 
 from i2i_jax import models, optim
 from i2i_jax.errors import BadInput, choice
-from i2i_jax.losses import objectives, regularisers
-from i2i_jax.losses.diffaugment import augment
+from i2i_jax.losses import ada, objectives, regularisers
 from i2i_jax.losses.reconstruction import l1
 from i2i_jax.methods.base import (
   Method,
@@ -30,6 +29,7 @@ from i2i_jax.methods.base import (
   translate_each,
   translating,
   update,
+  with_extra,
   with_stats,
 )
 from i2i_jax.runtime.precision import storage_dtype
@@ -57,15 +57,16 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
   def init(rng, batch):
     """A fresh State; `batch` is {'a': [B, H, W, C], 'b': [B, H, W, C]}, of which only shapes count."""
     variables = init_sides(rng, batch, {'ab': gen, 'ba': gen}, disc)
-    return init_state(variables, txs, dtype, config)
+    return init_state(variables, txs, dtype, config, ada.fresh(config, 'disc_a', 'disc_b'))
 
   def generate(params, x):
     """A generator's image, and its classifiers' logits. It has no running statistics."""
     y, out, _ = run(gen, params, {}, x, dropout=False, running_stats=False)
     return y, out['cam']
 
-  def judge(params, stats, x, rng):
-    return run(disc, params, stats, augment(x, config.diffaugment, rng), running_stats=False)
+  def judge(state, which, params, stats, x, rng):
+    x = ada.seen([x], config, rng, state.extra, f'disc_{which}')
+    return run(disc, params, stats, x, running_stats=False)
 
   def disc_step(state, reals, fakes, rng):
     """One update of all discriminators."""
@@ -75,9 +76,9 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
       for i, which in enumerate(reals):
         key = jax.random.fold_in(rng, i)
         real_rng, fake_rng = jax.random.split(jax.random.fold_in(key, 1))
-        real, _, stats[which] = judge(params[which], stats[which], reals[which], real_rng)
-        fake, _, stats[which] = judge(params[which], stats[which], fakes[which], fake_rng)
-        fixed = functools.partial(judge, params[which], stats[which], rng=real_rng)
+        real, _, stats[which] = judge(state, which, params[which], stats[which], reals[which], real_rng)
+        fake, _, stats[which] = judge(state, which, params[which], stats[which], fakes[which], fake_rng)
+        fixed = functools.partial(judge, state, which, params[which], stats[which], rng=real_rng)
         penalty, more = regularisers.penalties(
           config, lambda x, fixed=fixed: fixed(x)[0], reals[which], fakes[which], key, state.step
         )
@@ -104,7 +105,7 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
         same, of_target = generate(params[direction], reals[target])
         cycle, _ = generate(params[target + source], fake)
         key = jax.random.fold_in(rng, target == 'b')
-        logits, _, stats[target] = judge(judges[target], stats[target], fake, key)
+        logits, _, stats[target] = judge(state, target, judges[target], stats[target], fake, key)
         parts[f'loss/gan_{direction}'] = config.loss.gan_weight * gan.gen(logits)
         parts[f'loss/cycle_{source}'] = weights[source] * l1(cycle, reals[source])
         parts[f'loss/identity_{target}'] = config.loss.identity * weights[target] * l1(same, reals[target])
@@ -126,7 +127,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     metrics = {'lr': rate(state.step)}
     state, disc_metrics = disc_step(state, reals, fakes, disc_rng)
     state, gen_metrics = gen_step(state, reals, gen_rng)
-    return finish_step(state, config), metrics | gen_metrics | disc_metrics
+    kept, logged = ada.adjusted(state.extra, config, disc_metrics, state.step)
+    return finish_step(with_extra(state, **kept), config), metrics | gen_metrics | disc_metrics | logged
 
   def translator(direction):
     """fake_b of images a ('ab'), or fake_a of images b ('ba')."""
