@@ -19,7 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from i2i_jax import cli
-from i2i_jax.data import images
+from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import chosen
 from i2i_jax.inference.predictor import SIZES, load
@@ -73,7 +73,7 @@ def translate(
   skipped = 0
   for index, (file, target) in enumerate(tqdm(targets.items(), unit='image', disable=None)):
     try:
-      image = images.read(file, trained.run.config.data[f'channels_{direction[0]}'])
+      image = labels.read_input(file, of) if of.onehot else images.read(file, of[f'channels_{direction[0]}'])
     except BadInput as error:
       print(f'passed over: {error}', file=sys.stderr)
       skipped += 1

@@ -22,7 +22,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2i_jax import registry
-from i2i_jax.data import degrade, images, sources
+from i2i_jax.data import degrade, images, labels, sources
 from i2i_jax.errors import BadInput, choice
 
 if TYPE_CHECKING:
@@ -94,9 +94,10 @@ def get(config: ConfigDict, split: str) -> Source:
   """The random access to `split` of the source that config.data names, checked by reading its first pair."""
   choice('split', split, SPLITS)
   choice('config.data.fit', config.data.fit, ('stretch', 'cover'))
-  degraded = degrade.of(config.data)
+  degraded, labelled = degrade.of(config.data), labels.of(config.data)
   try:
-    source = module_of(config.data.name).source(config.data, split)
+    source = module_of(config.data.name).source(labels.asked(config.data) if labelled else config.data, split)
+    source = labels.Coded(source, labelled) if labelled else source
     first = source[0]
   except OSError as error:  # a source of the user's own that reads a file which is not there
     raise BadInput(f'config.data.name = {config.data.name}: {error}') from None
@@ -112,7 +113,7 @@ def get(config: ConfigDict, split: str) -> Source:
     raise BadInput(
       f'config.data.name = {config.data.name}: what it returns without pairs must be an i2i_jax.data.Unpaired'
     )
-  for key in ('b',) if degraded else ('a', 'b'):
+  for key in ('b',) if degraded or labelled else ('a', 'b'):
     channels = config.data[f'channels_{key}']
     if first[key].shape[-1] != channels:
       raise BadInput(
@@ -188,7 +189,7 @@ def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
 
   Crop and flip are the same for a and b, unless they are no pair.
   """
-  degraded = degrade.of(config_data)
+  degraded, encode = degrade.of(config_data), labels.encoder(config_data)
 
   def view(image, crops, flip):
     top, left = crops
@@ -208,7 +209,7 @@ def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
       first = draw(pair['a'], rng)
       second = first if paired else draw(pair['b'], rng)
       a, b = view(pair['a'], *first), view(pair['b'], *second)
-    return {'a': images.to_float(a), 'b': images.to_float(b)}
+    return {'a': encode(a), 'b': images.to_float(b)}
 
   return apply
 
@@ -241,14 +242,14 @@ def eval_batches(source: Source, config: ConfigDict, batch_size: int, limit: int
 
   Yields {'a', 'b': float32 [B, *crop_size, C] in [-1, 1], 'name': [str]}.
   """
-  degraded = degrade.of(config.data)
+  degraded, encode = degrade.of(config.data), labels.encoder(config.data)
 
   def read(index):
     pair = source[index]
     sides = {k: images.fit(pair[k], config.data.crop_size, config.data.fit) for k in ('b' if degraded else 'ab')}
     if degraded:
       sides['a'] = degraded(sides['b'], np.random.default_rng(index))
-    return {k: images.to_float(image) for k, image in sides.items()} | {'name': pair['name']}
+    return {'a': encode(sides['a']), 'b': images.to_float(sides['b']), 'name': pair['name']}
 
   indices = spread(len(source), limit or len(source))
   for start in range(0, len(indices), batch_size):

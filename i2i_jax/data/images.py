@@ -5,6 +5,7 @@ transparency, opens pipes and decodes bombs; `read` does none of that.
 """
 
 import contextlib
+import io
 import os
 import stat
 import tempfile
@@ -35,25 +36,26 @@ def list_images(folder: Path) -> list[Path]:
   return sorted(p for p in folder.iterdir() if p.suffix.lower() in FORMATS and not p.name.startswith('.'))
 
 
-def read(path: Path, channels: int | None = None) -> np.ndarray:
+def read(path: Path, channels: int | None = None, data: bytes | None = None) -> np.ndarray:
   """Reads an image file as uint8 [H, W, C].
 
   16 bits are scaled to 8, EXIF rotation is applied, transparency is composited on white.
 
   Args:
     channels: 1 (gray) or 3 (RGB) to convert to; None keeps what the file has.
+    data: the file's bytes, where it lies in another file; `path` then only names it.
 
   Raises:
     BadInput: naming the file and the reason.
   """
-  with opened(path) as image:
+  with opened(path, data) as image:
     image.load()
     return to_array(ImageOps.exif_transpose(image), path, channels)
 
 
-def size(path: Path) -> tuple[int, int]:
+def size(path: Path, data: bytes | None = None) -> tuple[int, int]:
   """(width, height) as `read` will give it, from the header alone. Raises BadInput as `read` does."""
-  with opened(path) as image:
+  with opened(path, data) as image:
     # Asked for its EXIF, Pillow decodes a whole PNG to see whether any comes after the pixels.
     exif = {} if image.format == 'PNG' and 'exif' not in image.info else image.getexif()
     turned = exif.get(0x0112, 1) in (5, 6, 7, 8)
@@ -61,14 +63,14 @@ def size(path: Path) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-  """An image file whose header could be read; what goes wrong within becomes BadInput with the file's name."""
+def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
+  """An image file, or its bytes, whose header could be read; what goes wrong within becomes BadInput with its name."""
   try:
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if data is None and not stat.S_ISREG(os.stat(path).st_mode):
       raise BadInput(f'{path}: not a regular file')
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # Pillow warns of odd metadata; what can't be read raises
-      with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
+      with Image.open(path if data is None else io.BytesIO(data), formats=sorted(set(FORMATS.values()))) as image:
         if image.width * image.height > MAX_PIXELS:
           raise BadInput(f'{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels')
         yield image
@@ -108,13 +110,25 @@ def recolour(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """uint8 [H, W, C], any C, to [*size, C]: bicubic with antialiasing (Pillow's), as the reference."""
+  """uint8 [H, W, C], any C, to [*size, C]: bicubic with antialiasing (Pillow's), as the reference.
+
+  Ids, which are int32, are not mixed: see `nearest`.
+  """
+  if image.dtype == np.int32:
+    return nearest(image, size)
   if image.shape[:2] == tuple(size):
     return image
   height, width = size
   planes = [image] if image.shape[2] == 3 else [image[..., c] for c in range(image.shape[2])]
   planes = [np.asarray(Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC)) for p in planes]
   return planes[0] if image.shape[2] == 3 else np.stack(planes, axis=-1)
+
+
+def nearest(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """[H, W, C] of any type to [*size, C]: each pixel is the one that its centre lies in, as by Pillow's NEAREST."""
+  sides = zip(size, image.shape[:2], strict=True)
+  rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in sides)
+  return image[rows[:, None], columns]
 
 
 def cover(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

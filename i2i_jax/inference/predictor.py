@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from i2i_jax.data import images
+from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.methods.base import Translator, generators
 from i2i_jax.runs import checkpoint
@@ -62,7 +62,7 @@ class Predictor(NamedTuple):
     """uint8 pictures [H, W, C], each of any size, to uint8 pictures [H', W', C'].
 
     Args:
-      pictures: a list of them, or an array [N, H, W, C].
+      pictures: a list of them, or an array [N, H, W, C]; label images as `Labels.ids` (data/labels.py) takes them.
       size: 'input': the net sees a picture at the size that it was trained at, and the output is brought back to the
         picture's own; 'train': the output stays at the size of training; 'full': the net sees all of its pixels,
         padded by reflection to what it can halve, and the padding is cut off. With config.data.fit = 'cover' the
@@ -83,8 +83,10 @@ class Predictor(NamedTuple):
   ) -> np.ndarray:
     """One uint8 picture [H, W, C]; `index` draws its dropout."""
     checkpoint.check_direction(self.run, direction)
-    channels = self.run.config.data[f'channels_{direction[0]}']
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != channels:
+    channels, labelled = self.run.config.data[f'channels_{direction[0]}'], labels.of(self.run.config.data)
+    if labelled:
+      picture = labelled.ids(picture)
+    elif picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != channels:
       raise BadInput(f'a picture to translate is uint8 [H, W, {channels}], not {picture.dtype} {picture.shape}')
     of = self.run.config.data
     if size == 'full':
@@ -94,7 +96,8 @@ class Predictor(NamedTuple):
     else:
       seen = images.fit(picture, of.crop_size, of.fit)
     height, width = seen.shape[:2]
-    fake = self.predict(images.to_float(padded(seen, self.multiple(direction)))[None], direction, index)[0]
+    x = labels.encoder(of)(padded(seen, self.multiple(direction)))
+    fake = self.predict(x[None], direction, index)[0]
     output = images.to_uint8(fake[:height, :width])
     return images.resize(output, picture.shape[:2]) if size == 'input' else output
 
