@@ -59,7 +59,7 @@ def translate(
   targets = plan(source, output, overwrite)
   trained = load(workdir, step, ahead='' if size == 'full' else direction)
   checkpoint.check_direction(trained.run, direction)
-  of = trained.run.config.data
+  of, labelled = trained.run.config.data, labels.of(trained.run.config.data)
   seen = f'{"covering " if of.fit == "cover" else "at "}{of.crop_size[1]}x{of.crop_size[0]}'
   print(
     {
@@ -73,7 +73,7 @@ def translate(
   skipped = 0
   for index, (file, target) in enumerate(tqdm(targets.items(), unit='image', disable=None)):
     try:
-      image = labels.read_input(file, of) if of.onehot else images.read(file, of[f'channels_{direction[0]}'])
+      image = labels.read_input(file, labelled) if labelled else images.read(file, of[f'channels_{direction[0]}'])
     except BadInput as error:
       print(f'passed over: {error}', file=sys.stderr)
       skipped += 1

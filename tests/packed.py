@@ -74,6 +74,7 @@ def cityscapes(root: Path, labels=35, size=(32, 64), splits=('train', 'test'), c
       instances = ids.astype(np.uint16) * 1000
       instances[: size[0] // 2] += 256  # another number, and the same low byte
       photo = np.stack([ids * 7, 255 - ids * 7, ids], -1)
-      for kind, array, place in (('label', ids, 'labelIds'), ('inst', instances, 'instanceIds'), ('img', photo, 'left')):
+      arrays = {'label': (ids, 'labelIds'), 'inst': (instances, 'instanceIds'), 'img': (photo, 'left')}
+      for kind, (array, place) in arrays.items():
         Image.fromarray(array).save(root / f'{split}_{kind}' / f'aachen_{i}_{place}.png')
   return root

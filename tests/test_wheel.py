@@ -90,7 +90,8 @@ def test_a_wheel_sweeps_and_imports_weights(i2i, tmp_path):
 
 def test_a_wheel_has_all_configs(installed):
   """Those in folders too, like reproduce/pix2pix."""
-  ours, theirs = ({p.relative_to(of).as_posix() for p in of.rglob('*.py')} for of in (ROOT / 'configs', installed / 'i2i_jax' / 'configs'))
+  folders = ROOT / 'configs', installed / 'i2i_jax' / 'configs'
+  ours, theirs = ({p.relative_to(folder).as_posix() for p in folder.rglob('*.py')} for folder in folders)
   assert theirs == ours and 'reproduce/pix2pix.py' in ours
 
 

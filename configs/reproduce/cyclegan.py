@@ -2,7 +2,7 @@
 
   i2i train --config=reproduce/cyclegan:set=horse2zebra,path=horse2zebra --workdir=runs/h2z         # unzipped
   i2i train --config=reproduce/cyclegan:set=horse2zebra,data=cycle_gan --workdir=runs/h2z           # by TFDS
-  i2i evaluate --workdir=runs/h2z --protocol=cut --weights=pt_inception-2015-12-05-6726825d.pth     # and --direction=ba
+  i2i evaluate --workdir=runs/h2z --protocol=cut --weights=pt_inception-2015-12-05-6726825d.pth
 
 NOT YET REPRODUCED HERE: nobody has run these to their end, and no number below is this project's.
 
@@ -27,6 +27,8 @@ Published FID, of the authors' weights / of mmagic's training (its README, proto
 without identity loss 77.2 / 74.8; zebra2horse 138.6 / 141.2; summer2winter 77.3 / 83.7; winter2summer 72.6 / 72.8;
 facades 123.6 / 124.8. UNSB's table (protocol cut; FID / KID x100): horse2zebra 77.2 / 1.957, labels to city 76.3 /
 3.532, summer2winter 84.9 / 1.022, map to aerial 54.6 / 3.430.
+
+The way back is scored with --direction=ba.
 
 Arguments: set; data (folder, or cycle_gan, tarball, hub); path; direction; runlocal.
 """

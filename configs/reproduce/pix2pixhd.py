@@ -14,9 +14,9 @@ NOT YET REPRODUCED HERE: nobody has run these to their end.
 and leftImg8bit), and the same of val_ or test_. 35 labels and the edges of instances are 36 channels; batch 1,
 mirrored, no crop: scripts/train_512p.sh and train_1024p_24G.sh of NVIDIA/pix2pixHD and its options.
 
-Left out is the perceptual loss by VGG-19, whose weights do not come with this project (`--no_vgg_loss` there), so the
-paper's numbers, which are scores of a segmentation net that is not part of this project either, are not to be expected
-and are not repeated here.
+Left out is the perceptual loss by VGG-19, whose weights do not come with this project (`--no_vgg_loss` there): the
+paper's numbers are not to be expected. They are scores by a segmentation net, which is not part of this project
+either, and are not repeated here.
 
 Arguments: path; local (0 or 1); runlocal.
 """

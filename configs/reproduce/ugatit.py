@@ -9,8 +9,8 @@ The nets, weights, optimizer and sizes are those of the authors' PyTorch code (m
 image of each side, rate 1e-4 falling over the second half, weight decay 1e-4; 286 px, cropped to 256 and mirrored).
 Their READMEs say that the paper's numbers came from their TensorFlow code, so others may come out.
 
-Published KID x100, U-GAT-IT / CycleGAN in the same table: selfie2anime 11.61 / 13.08, horse2zebra 7.06 / 8.05, cat2dog
-7.07 / 8.92. The paper has more sets; their numbers are left out here.
+Published KID x100, U-GAT-IT / CycleGAN in the same table: selfie2anime 11.61 / 13.08, horse2zebra 7.06 / 8.05,
+cat2dog 7.07 / 8.92. The paper has more sets; their numbers are left out here.
 
 Arguments: set; light; data (folder, or cycle_gan for horse2zebra, hub); path (a folder with trainA/, trainB/, testA/
 and testB/); direction; runlocal.

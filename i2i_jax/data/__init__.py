@@ -94,7 +94,7 @@ def get(config: ConfigDict, split: str) -> Source:
   """The random access to `split` of the source that config.data names, checked by reading its first pair."""
   choice('split', split, SPLITS)
   choice('config.data.fit', config.data.fit, ('stretch', 'cover'))
-  degraded, labelled = degrade.of(config.data), labels.of(config.data)
+  labelled, degraded = labels.of(config.data), degrade.of(config.data)
   try:
     source = module_of(config.data.name).source(labels.asked(config.data) if labelled else config.data, split)
     source = labels.Coded(source, labelled) if labelled else source

@@ -64,7 +64,7 @@ def size(path: Path, data: bytes | None = None) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
-  """An image file, or its bytes, whose header could be read; what goes wrong within becomes BadInput with its name."""
+  """An image file, or its bytes, whose header could be read; what goes wrong then is BadInput with its name."""
   try:
     if data is None and not stat.S_ISREG(os.stat(path).st_mode):
       raise BadInput(f'{path}: not a regular file')
@@ -112,23 +112,15 @@ def recolour(image: np.ndarray, channels: int) -> np.ndarray:
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """uint8 [H, W, C], any C, to [*size, C]: bicubic with antialiasing (Pillow's), as the reference.
 
-  Ids, which are int32, are not mixed: see `nearest`.
+  Ids, which are int32, are never mixed: by Pillow's NEAREST.
   """
-  if image.dtype == np.int32:
-    return nearest(image, size)
   if image.shape[:2] == tuple(size):
     return image
+  how = Image.Resampling.NEAREST if image.dtype == np.int32 else Image.Resampling.BICUBIC
   height, width = size
   planes = [image] if image.shape[2] == 3 else [image[..., c] for c in range(image.shape[2])]
-  planes = [np.asarray(Image.fromarray(p).resize((width, height), Image.Resampling.BICUBIC)) for p in planes]
+  planes = [np.asarray(Image.fromarray(p).resize((width, height), how)) for p in planes]
   return planes[0] if image.shape[2] == 3 else np.stack(planes, axis=-1)
-
-
-def nearest(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """[H, W, C] of any type to [*size, C]: each pixel is the one that its centre lies in, as by Pillow's NEAREST."""
-  sides = zip(size, image.shape[:2], strict=True)
-  rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in sides)
-  return image[rows[:, None], columns]
 
 
 def cover(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

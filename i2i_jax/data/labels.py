@@ -166,13 +166,12 @@ def read(path: Path, instances: Path | None = None) -> np.ndarray:
     return np.asarray(ImageOps.exif_transpose(image)).astype(np.int32)[..., None]
 
 
-def read_input(path: Path, config_data: ConfigDict) -> np.ndarray:
+def read_input(path: Path, described: Labels) -> np.ndarray:
   """A file to translate, as ids; where it needs instances, these are where `instances_of` says.
 
   Raises:
     BadInput: as `read`, `Labels.ids` and `instances_of`.
   """
-  described = of(config_data)
   if described.colours is not None:
     return described.ids(images.read(path, 3))
   ids = read(path, instances_of(path) if described.edges else None)

@@ -4,6 +4,7 @@ import sys
 
 import datasets
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -33,9 +34,8 @@ def table(**columns):
 
 
 def paired(seed=0, **counts):
-  return {
-    split: (arrays([seed, 1, i], count), arrays([seed, 2, i], count)) for i, (split, count) in enumerate(counts.items())
-  }
+  numbered = enumerate(counts.items())
+  return {split: (arrays([seed, 1, i], count), arrays([seed, 2, i], count)) for i, (split, count) in numbered}
 
 
 def saved(path, splits):
@@ -92,9 +92,9 @@ def test_a_pair_is_read_without_the_others_and_as_files_are(tmp_path, monkeypatc
   rotated.save(tmp_path / 'turned.jpg', exif=exif)
   Image.new('RGBA', (8, 12), (255, 0, 0, 0)).save(tmp_path / 'clear.png')
   files = [{'bytes': (tmp_path / name).read_bytes(), 'path': None} for name in ('turned.jpg', 'clear.png')]
-  features = datasets.Features({'first': datasets.Image(), 'second': datasets.Image(), 'caption': datasets.Value('string')})
+  kinds = {'first': datasets.Image(), 'second': datasets.Image(), 'caption': datasets.Value('string')}
   rows = {'first': files[:1] * 4, 'second': files[1:] * 4, 'caption': list('abcd')}
-  datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / 'set'))
+  datasets.Dataset.from_dict(rows, features=datasets.Features(kinds)).save_to_disk(str(tmp_path / 'set'))
   source = data.get(config_of(tmp_path / 'set', tmp_path, column_a='first', column_b='second'), 'train')
   seen, read = [], images.read
   monkeypatch.setattr(images, 'read', lambda *given: (seen.append(given), read(*given))[1])
@@ -160,9 +160,26 @@ def test_what_cannot_be_had_is_one_line(tmp_path, monkeypatch):
     raise ConnectionError('the hub\ncannot be reached')
 
   monkeypatch.setattr(datasets, 'load_dataset', offline)
-  with pytest.raises(BadInput, match='huggan/facades: neither a folder here nor a set that loads: the hub cannot') as bad:
+  with pytest.raises(
+    BadInput, match='huggan/facades: neither a folder here nor a set that loads: the hub cannot'
+  ) as bad:
     data.get(config_of('huggan/facades', tmp_path), 'train')
   assert len(str(bad.value).splitlines()) == 1
   monkeypatch.setitem(sys.modules, 'datasets', None)
   with pytest.raises(BadInput, match=r"needs the library datasets: pip install -e '\.\[hub\]'"):
     data.get(config_of(path, tmp_path), 'train')
+
+
+def test_parquet_files_of_any_origin_are_told_apart_by_their_folders(tmp_path):
+  """As the hub's own conversion lays them out, and without what its library adds to them."""
+  splits = paired(train=3, test=2)
+  for split, (a, b) in splits.items():
+    (tmp_path / 'set' / split).mkdir(parents=True)
+    rows = {'imageA': a, 'imageB': b}
+    plain = {name: [{'bytes': packed.encoded(x, 'PNG'), 'path': None} for x in of] for name, of in rows.items()}
+    pyarrow.parquet.write_table(pyarrow.table(plain), tmp_path / 'set' / split / '0000.parquet')
+  for split, (a, b) in splits.items():
+    source = data.get(config_of(tmp_path / 'set', tmp_path), split)
+    assert len(source) == len(a)
+    np.testing.assert_array_equal(source[1]['a'], a[1])
+    np.testing.assert_array_equal(source[1]['b'], b[1])

@@ -1,4 +1,4 @@
-"""pix2pix's tar files: what lies where in them, sets that stay apart, and what is refused before anything is written."""
+"""pix2pix's tar files: what lies where in them, sets that stay apart, what is refused before anything is written."""
 
 import io
 import tarfile
@@ -37,7 +37,7 @@ def test_the_halves_are_those_of_the_pictures(tmp_path, name):
 
 
 def test_the_other_direction_and_gray(tmp_path):
-  file, pictures = packed.pix2pix(tmp_path)
+  file, _ = packed.pix2pix(tmp_path)
   there = data.get(config_of(file, tmp_path), 'val')[0]
   back = data.get(config_of(file, tmp_path, direction='ba', channels_a=1), 'val')[0]
   np.testing.assert_array_equal(back['b'], there['a'])
@@ -133,7 +133,9 @@ def test_what_is_refused_is_refused_before_anything_is_written(tmp_path, made, w
   assert not (tmp_path / 'sets').exists()
 
 
-@pytest.mark.parametrize(('changes', 'words'), [({'direction': 'bb'}, 'direction'), ({'channels_a': 4}, r'1 \(gray\)')])
+@pytest.mark.parametrize(
+  ('changes', 'words'), [({'direction': 'bb'}, 'direction'), ({'channels_a': 4}, r'1 \(gray\)')]
+)
 def test_what_cannot_be_read_so_is_refused(tmp_path, changes, words):
   with pytest.raises(BadInput, match=words):
     data.get(config_of(packed.pix2pix(tmp_path)[0], tmp_path, **changes), 'train')

@@ -36,15 +36,15 @@ def pictures(file: Path, wanted: Callable[[PurePosixPath], bool]) -> Iterator[tu
       for member in archive:
         name = PurePosixPath(member.name)
         of_picture = name.suffix.lower() in images.FORMATS and not name.name.startswith('.')
-        if member.isreg() and of_picture and wanted(name):
-          yield name, archive.extractfile(member).read()
+        if member.isreg() and of_picture and wanted(name) and (stream := archive.extractfile(member)):
+          yield name, stream.read()
   except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
     reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(':')
     raise BadInput(f'{file} is no tar file, or not all of one ({reason}): download it again') from None
 
 
 def fingerprint(file: Path) -> str:
-  """Of a file's size, beginning and end: quick for gigabytes, and a gzip file ends with a checksum of its contents."""
+  """Of a file's size, beginning and end: quick for gigabytes, and a gzip file's end is a checksum of it all."""
   size = file.stat().st_size
   with file.open('rb') as stream:
     digest = hashlib.sha256(b'%d ' % size + stream.read(END))

@@ -2,11 +2,24 @@
 
 import contextlib
 import io
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
+
+
+def quietly(make: Callable, **given: Any) -> tfds.core.DatasetBuilder:
+  """A builder of a config of its own, of which TFDS would warn."""
+  logger = logging.getLogger('absl')
+  level = logger.level
+  logger.setLevel(logging.ERROR)
+  try:
+    return make(**given)
+  finally:
+    logger.setLevel(level)
 
 
 def prepare(builder: tfds.core.DatasetBuilder, doing: str) -> None:

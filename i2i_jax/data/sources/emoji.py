@@ -65,7 +65,9 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs | Unpaired:
     return name.partition('-')[0]
 
   read = _pairs.sided(config, emoji)
-  names = sorted(name for name in pictures['a'].keys() & pictures['b'].keys() if split_of(base(name), SHARES) == split)
+  names = sorted(
+    name for name in pictures['a'].keys() & pictures['b'].keys() if split_of(base(name), SHARES) == split
+  )
   fingerprint = f'emoji-{prints["a"]}-{prints["b"]}-{split}-{len(names)}'
   if config.paired or split != 'train':
     return _pairs.Pairs(names, read, fingerprint, [base(name) for name in names])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
   from datasets import Dataset
 
 VAL = ('validation', 'valid', 'dev')  # what others call val
-FILE = re.compile(r'(.+?)(?:-\d+-of-\d+.*)?')  # train-00000-of-00002.parquet
+SHARD = re.compile(r'-\d+-of-\d+.*')  # of train-00000-of-00002.parquet
 
 
 def source(config: ConfigDict, split: str) -> _pairs.Pairs | Unpaired:
@@ -52,10 +52,10 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs | Unpaired:
   def picture(index: int, side: str, channels: int) -> tuple[Any, str]:
     file = sides[side][index][columns[side]]
     path = Path(config.path, name, f'{columns[side]} of row {index}')
-    if file is None:
-      raise BadInput(f'{path}: there is no picture; with pairs each row has two (config.data.paired=False for two sets)')
-    data, place = (file.get('bytes'), file.get('path')) if isinstance(file, dict) else (file, None)
-    return (images.read(path, channels, data) if data else images.read(Path(place), channels)), f'{index:05d}'
+    data, place = (file['bytes'], file['path']) if isinstance(file, dict) else (file, None)
+    if data is None and place is None:
+      raise BadInput(f'{path}: there is no picture, and a pair needs two; config.data.paired=False for two sets')
+    return images.read(path if place is None or data else Path(place), channels, data), f'{index:05d}'
 
   read = _pairs.sided(config, picture)
   fingerprint = '-'.join(dict.fromkeys(rows[side]._fingerprint for side in 'ab')) + f'-{name}'
@@ -96,7 +96,7 @@ def parquet_files(root: Path) -> dict[str, list[str]]:
   """
   splits: dict[str, list[str]] = {}
   for file in sorted(root.rglob('*.parquet')):
-    split = file.parent.name if file.stem.isdigit() and file.parent != root else FILE.fullmatch(file.stem)[1]
+    split = file.parent.name if file.stem.isdigit() and file.parent != root else SHARD.sub('', file.stem)
     splits.setdefault(split, []).append(str(file))
   if not splits:
     raise BadInput(f'config.data.path: {root} holds no Parquet files, nor what save_to_disk writes')
@@ -119,7 +119,7 @@ def files_of(rows: 'Dataset', column: str, where: str) -> 'Dataset':
   feature = rows.features[column]
   if isinstance(feature, datasets.Image):
     return rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-  if isinstance(feature, dict) and 'bytes' in feature or feature == datasets.Value('binary'):
+  if feature == datasets.Value('binary') or (isinstance(feature, dict) and {'bytes', 'path'} <= feature.keys()):
     return rows.select_columns([column])
   raise BadInput(f'{where}: the column {column!r} holds {feature}, and no pictures')
 

@@ -61,7 +61,7 @@ class Halves(tfds.core.ShardBasedBuilder):
 
 def where(name: PurePosixPath) -> tuple[str, str]:
   """The folder of a picture, which is its split, and the one that this is in; '' where there is none."""
-  above, folder = ('', '', *name.parts)[-3:-1]
+  above, folder = (*[''] * 3, *name.parts)[-3:-1]
   return folder, above
 
 
@@ -118,7 +118,7 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs | Unpaired:
     return images.recolour(record[side], channels), record['name'].decode()
 
   read = _pairs.sided(config, half)
-  builder = Halves(config=TarConfig(name=set_name(file), file=file), data_dir=config.dir or None)
+  builder = _records.quietly(Halves, config=TarConfig(name=set_name(file), file=file), data_dir=config.dir or None)
   if not builder.data_path.exists():
     builder.builder_config.counts = survey(file)  # raises before anything is written
     total = sum(builder.builder_config.counts.values())
