@@ -222,7 +222,7 @@ def fit_rivals(config: ConfigDict, direction: str) -> dict[str, Callable]:
   train = ({**batch, 'a': see(batch['a'])} for batch in train)
   fitted = baselines.fit(turned(train, direction), config.data[f'channels_{direction[1]}'], seed=config.seed)
   kept = {who: predict for who, predict in fitted.items() if not (none and who == 'linear')}
-  return {who: lambda a, first, predict=predict: predict(see(a), first) for who, predict in kept.items()}
+  return {who: lambda a, first=0, predict=predict: predict(see(a), first) for who, predict in kept.items()}
 
 
 def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str) -> None:
