@@ -7,7 +7,7 @@ from PIL import Image
 from i2i_jax import data, fields, train
 from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput
-from i2i_jax.evaluation import scoring
+from i2i_jax.evaluation import protocols, scoring
 from i2i_jax.inference.predictor import load
 from i2i_jax.layers import conv_forms
 from i2i_jax.translate import translate
@@ -181,6 +181,7 @@ def test_a_label_image_goes_in_and_a_photo_comes_out(run, tmp_path, capsys):
   assert {output.shape for output in outputs.values()} == {(32, 64, 3)} and len(outputs) == 3
   net = load(run / 'run')
   file = run / 'streets' / 'test_label' / 'aachen_1_labelIds.png'
+  assert labels.instances_of(file) == run / 'streets' / 'test_inst' / 'aachen_1_instanceIds.png'
   ids = labels.read(file, labels.instances_of(file))
   np.testing.assert_array_equal(net.translate_one(ids, index=1), outputs[file.stem])
   flat = ids.copy()
@@ -206,10 +207,17 @@ def test_label_images_that_do_not_do_are_passed_over(run, tmp_path, capsys):
   assert 'needs the edges of instances' in capsys.readouterr().err
 
 
+def test_outputs_are_no_label_images_where_inputs_are(tiny):
+  with tiny.unlocked():
+    tiny.data.labels = COLOURS
+  for onehot in (False, True):
+    tiny.data.onehot = onehot
+    assert ('accuracy' in scoring.names_of(protocols.get('pixel'), tiny, True)) is not onehot
+
+
 def test_scores_and_pictures_of_it(run):
   result = scoring.evaluate(run / 'run', 'test')
   assert {'pix2pix', 'copy', 'linear', 'constant'} == result['scores'].keys()
-  assert 'accuracy' not in result['scores']['pix2pix']
   # Photos are a function of the label, so a regression on the labels' colours beats a constant.
   assert result['scores']['linear']['psnr'] > result['scores']['constant']['psnr']
   shown = images.read(run / 'run' / 'eval_test' / 'aachen_0_labelIds_input.png')

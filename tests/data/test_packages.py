@@ -22,7 +22,7 @@ def config_of(name, path, **changes):
 # ------------------------------------------------------------------------------------------------- day and night
 @pytest.fixture(scope='module')
 def globe(tmp_path_factory):
-  """As three-globe has them, and the two pictures at the size that tiles of 64 px are cut from."""
+  """As three-globe has them, and the two pictures by side."""
   rng = np.random.default_rng(0)
   day, dark = rng.integers(0, 256, (2, 68, 135, 3), np.uint8)
   folder = 'package/example/img/'
@@ -34,11 +34,11 @@ def globe(tmp_path_factory):
   }
   file = packed.pack(tmp_path_factory.mktemp('npm') / 'three-globe-2.45.2.tgz', files)
   sides = {'a': files[f'{folder}earth-day.jpg'], 'b': files[f'{folder}earth-night.jpg']}
-  return file, {side: images.resize(images.read(side, 3, of), (1350, 2700)) for side, of in sides.items()}
+  return file, {side: images.read(side, 3, of) for side, of in sides.items()}
 
 
 def test_tiles_are_parts_of_both_pictures_where_there_is_land(globe):
-  file, pictures = globe
+  file, pictures = globe[0], {side: images.resize(picture, (1350, 2700)) for side, picture in globe[1].items()}
   heights, counts = earth.load_pictures(2, ['elevation'])['elevation'], {}
   for split in data.SPLITS:
     source = data.get(config_of('night', file), split)
@@ -56,8 +56,14 @@ def test_tiles_are_parts_of_both_pictures_where_there_is_land(globe):
 def test_no_block_of_the_globe_is_in_two_splits(globe):
   blocks = [set(data.groups(data.get(config_of('night', globe[0], size=128), split))) for split in data.SPLITS]
   assert not blocks[0] & blocks[1] and not blocks[0] & blocks[2] and not blocks[1] & blocks[2]
-  tile = data.get(config_of('night', globe[0], size=128), 'train')[0]
-  assert tile['a'].shape == tile['b'].shape == (128, 128, 3)
+
+
+def test_larger_tiles_are_cut_from_larger_pictures(globe):
+  """At 1,800 px from pole to pole, which 2,048 px are reduced to."""
+  source = data.get(config_of('night', globe[0], size=128), 'train')
+  x, y = source.items[7]
+  for side, picture in globe[1].items():
+    np.testing.assert_array_equal(source[7][side], images.resize(picture, (1800, 3600))[y : y + 128, x : x + 128])
 
 
 def test_the_way_back_and_without_pairs(globe):

@@ -58,7 +58,7 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs | Unpaired:
     return images.read(path if place is None or data else Path(place), channels, data), f'{index:05d}'
 
   read = _pairs.sided(config, picture)
-  fingerprint = '-'.join(dict.fromkeys(rows[side]._fingerprint for side in 'ab')) + f'-{name}'
+  fingerprint = '-'.join(dict.fromkeys(rows[side]._fingerprint for side in 'ab'))
   if config.paired:
     return _pairs.Pairs(range(len(rows['a'])), read, fingerprint)
   items = {side: filled(rows[side], columns[side]) for side in 'ab'}
