@@ -8,7 +8,8 @@ split is an `Unpaired`: two sets of images without partners. Where images belong
 one picture, `s.groups` has a label of each: an interval then takes groups for independent, not images.
 
 With `config.data.degrade` the input is made here of the target, at the size that nets see: anew each time in
-training, always the same in evaluation. With `config.data.onehot` it is a label image, and labels.py makes channels of it.
+training, always the same in evaluation. With `config.data.onehot` it is a label image, of which
+labels.py makes channels.
 """
 
 import functools
