@@ -42,10 +42,11 @@ setup(
     'numpy',
     'optax>=0.2.6',
     'orbax-checkpoint>=0.11',
-    'pillow',
+    'pillow>=11.1',  # whose tiles are named tuples, see data/formats.py
     'scipy',
     'tensorboardX>=2.6',
     'tensorflow-datasets>=4.9.9',
+    'tifffile>=2024.1',
     'tqdm',
   ],
   extras_require={
@@ -58,6 +59,7 @@ setup(
       'nbmake',
       'pip',  # with setuptools: the wheel's test builds and installs one
       'playwright',
+      'pypng',  # reads and writes PNG of 16 bits, to compare with
       'pytest',
       'pytest-xdist',
       'ruff',
@@ -70,6 +72,7 @@ setup(
     'torch': ['torch', 'safetensors'],  # published weights: import_torch, export_torch
     'tfds': ['tensorflow'],  # to download TFDS's cycle_gan sets
     'hub': ['datasets>=4'],  # config.data.name=hub: Hugging Face's data sets
+    'tiff': ['imagecodecs'],  # compressed TIFF of floats or of further channels
     'notebooks': ['jupyterlab', 'matplotlib'],
     'experiments': ['matplotlib'],  # plots of sweeps
     'wandb': ['wandb'],  # config.writers=wandb

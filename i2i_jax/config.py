@@ -14,7 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from i2i_jax.errors import BadInput, choice, nearest
-from i2i_jax.fields import OURS, READ_BY, RENAMED_FIELDS, defaults
+from i2i_jax.fields import OURS, READ_BY, RENAMED_FIELDS, SIGNED, defaults
 
 PACKAGE = Path(__file__).parent
 # In a wheel configs lie in the package, in a checkout beside it.
@@ -23,13 +23,14 @@ RENAMED = re.compile(r'(pix2pix|cyclegan|ugatit|pix2pixhd)_(earth|folder)')  # i
 
 
 def check_numbers(config: ml_collections.ConfigDict, where: str = 'config') -> None:
-  """No number of this project's configs has a use below zero, or when it is not finite."""
+  """No number of this project's configs but those in SIGNED has a use below zero, and none when it is not finite."""
   for name, value in config.items():
     if isinstance(value, ml_collections.ConfigDict):
       check_numbers(value, f'{where}.{name}')
+    signed = f'{where}.{name}'.removeprefix('config.') in SIGNED
     for number in value if isinstance(value, tuple | list) else [value]:
-      if isinstance(number, int | float) and not (math.isfinite(number) and number >= 0):
-        raise BadInput(f'{where}.{name} = {value} must be a finite number, zero or more')
+      if isinstance(number, int | float) and not (math.isfinite(number) and (signed or number >= 0)):
+        raise BadInput(f'{where}.{name} = {value} must be a finite number' + (', zero or more' if not signed else ''))
 
 
 def differences(old: dict, new: dict, where: str = 'config') -> list[str]:
@@ -119,9 +120,8 @@ def check_read(config: ml_collections.ConfigDict, names: Iterable[str]) -> None:
   for name in names:
     owner, values = READ_BY.get(name, ('', ()))
     if owner and (chosen := value_at(config, owner)) in OURS[owner] and chosen not in values:
-      raise BadInput(
-        f'config.{name} is read by config.{owner} = {" or ".join(values)}, and not by {chosen}: leave it out'
-      )
+      readers = ' or '.join(map(str, values))
+      raise BadInput(f'config.{name} is read by config.{owner} = {readers}, and not by {chosen}: leave it out')
 
 
 def value_at(config: ml_collections.ConfigDict, name: str) -> Any:

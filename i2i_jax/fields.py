@@ -57,6 +57,11 @@ def data() -> dict:
     'paired': True,  # False: a and b are two sets of images without partners
     'channels_a': 3,  # of the input
     'channels_b': 3,  # of the target
+    'depth_a': 8,  # bits of the input's values: 8, 16, or 32 for floats; files of 8 and 16 are scaled to one another
+    'depth_b': 8,
+    'range_a': (0.0, 1.0),  # depth 32: the values that become -1 and 1
+    'range_b': (0.0, 1.0),
+    'clip': False,  # floats outside of their range become its ends; False: they are refused
     'load_size': (286, 286),  # training images are resized to this,
     'crop_size': (256, 256),  # then cropped at random; evaluation resizes straight to this
     'fit': 'stretch',  # to that size whatever its shape, as the papers; or cover: the shape is kept, the rest cut off
@@ -181,6 +186,8 @@ OURS = {
   'gen.name': (*GENERATORS, 'ugatit'),
   'disc.name': ('patchgan', 'ugatit'),
   'data.name': ('earth', 'folders', 'cycle_gan', 'tarball', 'hub', 'night', 'emoji', 'labels'),
+  'data.depth_a': (8, 16, 32),
+  'data.depth_b': (8, 16, 32),
 }
 # Fields that some of these do not read: which field decides, and by which of its values.
 READ_BY = {
@@ -201,7 +208,10 @@ READ_BY = {
   'data.direction': ('data.name', SIDED),
   **{f'data.{name}': ('data.name', ('hub',)) for name in ('column_a', 'column_b')},
   'data.edges': ('data.name', ('labels',)),
+  **{f'data.depth_{side}': ('data.name', ('folders',)) for side in 'ab'},
+  **{f'data.range_{side}': (f'data.depth_{side}', (32,)) for side in 'ab'},
 }
+SIGNED = ('data.range_a', 'data.range_b')  # the numbers that may be below zero
 
 
 # What had another name in an older run's config, by the name in the same group.

@@ -68,7 +68,9 @@ def make_plan(
     )
   if start < end:
     checkpoint.check_room(workdir, shapes, copies=2, fault=BadInput)
-  scores = evals.read(config, val_data.paired)
+  scores = evals.read(config, val_data.paired, {direction[1] for direction in method.translators})
+  for source, split in ((train_data, 'train'), (val_data, 'val')) if start < end else ():
+    data.check_ranges(source, config.data, split)
   return Plan(
     config, workdir, shardings, train_data, val_data, method, shapes, stages, start, end, scores, init_from, profile
   )

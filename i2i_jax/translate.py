@@ -1,4 +1,4 @@
-"""Translates a user's images with a trained run: a file or a folder in, PNG files of the same names out.
+"""Translates a user's images with a trained run: a file or a folder in, files of the same names out.
 
   i2i translate --workdir=runs/x --input=FOLDER --output=FOLDER
 
@@ -7,6 +7,9 @@ default; with config.data.fit=cover as large as covers it). With --size=train ou
 --size=full the net sees every pixel: the image is padded by reflection to what the net can halve, and the padding is
 cut off; each new size is compiled once.
 A method that learnt both directions, like cyclegan, translates B to A with --direction=ba.
+
+Outputs are PNG of 8 or 16 bits, as config.data.depth_b says, and TIFF where that is 32 or they are neither gray nor
+RGB; an input .npy has an output .npy.
 
 Where a net takes label images (config.data.onehot), the inputs are such; the instances of test_label/, if it needs
 them, are read from test_inst/ beside it.
@@ -22,25 +25,31 @@ from pathlib import Path
 from tqdm import tqdm
 
 from i2i_jax import cli
+from i2i_jax.config import from_dict, read_json
 from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import chosen
 from i2i_jax.inference.predictor import SIZES, load
-from i2i_jax.runs import checkpoint
+from i2i_jax.runs import checkpoint, layout
 from i2i_jax.runtime import memory
 
 
-def plan(source: Path, output: Path, overwrite: bool) -> dict[Path, Path]:
-  """Input file to output file. Two inputs of one name keep their endings: a.jpg.png and a.png.png."""
+def inputs(source: Path) -> list[Path]:
   if not source.exists():
     raise BadInput(f'--input: there is no {source}')
   files = images.list_images(source) if source.is_dir() else [source]
   if not files:
     raise BadInput(f'--input: {source} holds no image ({", ".join(sorted(images.FORMATS))})')
+  return files
+
+
+def outputs(files: list[Path], output: Path, ending: str, overwrite: bool) -> dict[Path, Path]:
+  """Input file to output file. Two inputs of one name keep their endings: a.jpg.png and a.png.png."""
   if output.exists() and not output.is_dir():
     raise BadInput(f'--output: {output} is a file, not a folder')
   stems = Counter(f.stem for f in files)
-  targets = {f: output / f'{f.stem if stems[f.stem] == 1 else f.name}.png' for f in files}
+  endings = {f: '.npy' if f.suffix.lower() == '.npy' else ending for f in files}
+  targets = {f: output / f'{f.stem if stems[f.stem] == 1 else f.name}{endings[f]}' for f in files}
   if not overwrite and (there := [t for t in targets.values() if t.exists()]):
     raise BadInput(
       f'--output: {there[0]} is there already ({len(there)} such files); give --overwrite or another folder'
@@ -59,10 +68,13 @@ def translate(
   overwrite: bool = False,
 ) -> int:
   """Returns the number of files that were passed over."""
-  targets = plan(source, output, overwrite)
+  files, step = inputs(source), checkpoint.pick(workdir, step)
+  of = from_dict(read_json(workdir / layout.CONFIG)).data
+  kind_in, kind_out = (images.kind(of, side) for side in direction)
+  described = labels.of(of)
+  targets = outputs(files, output, kind_out.ending, overwrite)
   trained = load(workdir, step, ahead='' if size == 'full' else direction)
   checkpoint.check_direction(trained.run, direction)
-  of, labelled = trained.run.config.data, labels.of(trained.run.config.data)
   seen = f'{"covering " if of.fit == "cover" else "at "}{of.crop_size[1]}x{of.crop_size[0]}'
   print(
     {
@@ -73,15 +85,19 @@ def translate(
     }[size]
   )
   output.mkdir(parents=True, exist_ok=True)
-  skipped = 0
+  skipped = clipped = 0
   for index, (file, target) in enumerate(tqdm(targets.items(), unit='image', disable=None)):
     try:
-      image = labels.read_input(file, labelled) if labelled else images.read(file, of[f'channels_{direction[0]}'])
+      image = labels.read_input(file, described) if described else images.read(file, kind_in.channels, kind_in.depth)
+      inside = images.within(image, kind_in, str(file))
     except BadInput as error:
       print(f'passed over: {error}', file=sys.stderr)
       skipped += 1
       continue
-    images.write_png(target, trained.translate_one(image, direction, size, index))
+    clipped += inside is not image
+    images.write(target, trained.translate_one(inside, direction, size, index))
+  if clipped:
+    print(f'images with values outside of config.data.range_{direction[0]} = {kind_in.span}, clipped: {clipped}')
   return skipped
 
 

@@ -104,6 +104,8 @@ def test_a_run_of_an_older_version_goes_on(tiny, run):
   file = run / 'config.json'
   old = json.loads(file.read_text())
   del old['optim']['clip'], old['loss']['reconstruction'], old['data']['fit']
+  for name in ('depth_a', 'depth_b', 'range_a', 'range_b', 'clip'):
+    del old['data'][name]
   file.write_text(json.dumps(old))
   with tiny.unlocked():
     tiny.steps = 7

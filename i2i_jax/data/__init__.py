@@ -3,13 +3,14 @@
 The file name is the registry: `config.data.name = 'earth'` means `i2i_jax/data/sources/earth.py`, and a name with a
 dot, like 'my_package.my_source', any module that Python finds. Such a file has one function, `source(config.data,
 split)`, which returns random access to a split: `len(s)`, `s[i]` = {'a': uint8 [H, W, C], 'b': ..., 'name': str},
-`s.paired`, and `s.fingerprint`, a string that changes when the data do. With `config.data.paired` off, the training
-split is an `Unpaired`: two sets of images without partners. Where images belong together, like neighbouring tiles of
-one picture, `s.groups` has a label of each: an interval then takes groups for independent, not images.
+`s.paired`, and `s.fingerprint`, a string that changes when the data do. With `config.data.depth_a` = 16 or 32 the
+images of a are uint16 or float32, and so for b. With `config.data.paired` off, the training split is an `Unpaired`:
+two sets of images without partners. Where images belong together, like neighbouring tiles of one picture, `s.groups`
+has a label of each: an interval then takes groups for independent, not images.
 
 With `config.data.degrade` the input is made here of the target, at the size that nets see: anew each time in
-training, always the same in evaluation. With `config.data.onehot` it is a label image, of which
-labels.py makes channels.
+training, always the same in evaluation. With `config.data.onehot` it is a label image, of which labels.py makes
+channels.
 """
 
 import functools
@@ -49,7 +50,7 @@ class Unpaired:
   paired = False
 
   def __init__(self, items_a: Sequence, items_b: Sequence, read: Callable, fingerprint: str) -> None:
-    """`read(item, 'a' or 'b')` gives (uint8 [H, W, C], name)."""
+    """`read(item, 'a' or 'b')` gives ([H, W, C] of the side's depth, name)."""
     self.items, self.read, self.fingerprint = {'a': items_a, 'b': items_b}, read, fingerprint
 
   def __len__(self) -> int:
@@ -95,9 +96,11 @@ def get(config: ConfigDict, split: str) -> Source:
   """The random access to `split` of the source that config.data names, checked by reading its first pair."""
   choice('split', split, SPLITS)
   choice('config.data.fit', config.data.fit, ('stretch', 'cover'))
-  labelled, degraded = labels.of(config.data), degrade.of(config.data)
+  labelled, kinds, degraded = labels.of(config.data), images.kinds(config.data), degrade.of(config.data)
+  if config.data.clip and all(kind.depth != 32 for kind in kinds.values()):
+    raise BadInput('config.data.clip is for floats: set config.data.depth_a or depth_b to 32, or leave it out')
   try:
-    source = module_of(config.data.name).source(labels.asked(config.data) if labelled else config.data, split)
+    source = module_of(config.data.name).source(labelled.asked(config.data) if labelled else config.data, split)
     source = labels.Coded(source, labelled) if labelled else source
     first = source[0]
   except OSError as error:  # a source of the user's own that reads a file which is not there
@@ -114,12 +117,8 @@ def get(config: ConfigDict, split: str) -> Source:
     raise BadInput(
       f'config.data.name = {config.data.name}: what it returns without pairs must be an i2i_jax.data.Unpaired'
     )
-  for key in ('b',) if degraded or labelled else ('a', 'b'):
-    channels = config.data[f'channels_{key}']
-    if first[key].shape[-1] != channels:
-      raise BadInput(
-        f'config.data.channels_{key} = {channels}, but {first["name"]} has {first[key].shape[-1]} channels'
-      )
+  for key in ('b',) if degraded else ('a', 'b'):
+    images.check_form(first[key], kinds[key], first['name'])
   if degraded:
     degraded(first['b'], np.random.default_rng(0))  # raises where it does not do for such pictures
   if share := config.data.get('wrong_pairs', 0.0):
@@ -154,18 +153,53 @@ def split_of(key: str, shares: Mapping[str, float]) -> str:
   return 'train'
 
 
+def check_ranges(source: Source, config_data: ConfigDict, split: str) -> None:
+  """Reads all float images of a split, which training should not find out of range hours later.
+
+  With config.data.clip it is said how many are.
+
+  Raises:
+    BadInput: some have values outside of config.data.range_a or range_b, or that are not finite.
+  """
+  for side, kind in images.kinds(config_data).items():
+    if kind.depth != 32:
+      continue
+    outside, count, low, high = [], 0, math.inf, -math.inf
+    for image, name in each(source, side):
+      inside = images.within(image, kind._replace(clip=True), name)  # raises for all else that is wrong
+      low, high, count = min(low, image.min()), max(high, image.max()), count + 1
+      if inside is not image:
+        outside.append(name)
+    if outside:
+      found = (
+        f'{len(outside)} of {count} {split} images have values outside of config.data.range_{side} = {kind.span}: '
+        f'from {low:g} to {high:g}; the first is {outside[0]}'
+      )
+      if not kind.clip:
+        raise BadInput(f'{found}; widen it, or set config.data.clip=True')
+      print(f'{found}; they are clipped')
+
+
+def each(source: Source, side: str) -> Iterator[tuple[np.ndarray, str]]:
+  """The images of a side, and their names."""
+  if isinstance(source, Unpaired):
+    yield from (source.read(item, side) for item in source.items[side])
+  else:
+    yield from ((pair[side], pair['name']) for pair in map(source.__getitem__, range(len(source))))
+
+
 def at_load_size(source: Source, config_data: ConfigDict) -> Callable:
-  """A function (index, rng) -> a training pair, its images resized to load_size as {'a': uint8 [H, W, C], 'b': ...}.
+  """A function (index, rng) -> a training pair, its images resized to load_size as {'a': [H, W, C], 'b': ...}.
 
   With config.data.fit = 'cover' they cover it, and keep their shape. With config.data.degrade there is no a yet. Each
   is decoded and resized once, and kept, if all fit into CACHE_BYTES; else each time that it is asked for.
   """
-  sides = 'b' if degrade.of(config_data) else 'ab'
+  sides, kinds = 'b' if degrade.of(config_data) else 'ab', images.kinds(config_data)
   count = {k: len(source.items[k] if isinstance(source, Unpaired) else source) for k in sides}
   stretch, size = config_data.fit == 'stretch', config_data.load_size
   resized = functools.partial(images.resize if stretch else images.cover, size=size)
   pixels = math.prod(size if stretch else resized(source[0][sides[0]]).shape[:2])
-  needed = sum(count[k] * pixels * config_data[f'channels_{k}'] for k in sides)
+  needed = sum(count[k] * pixels * kinds[k].channels * kinds[k].depth // 8 for k in sides)
   keep = functools.cache if needed <= CACHE_BYTES else lambda read: read
 
   if isinstance(source, Unpaired):
@@ -173,14 +207,14 @@ def at_load_size(source: Source, config_data: ConfigDict) -> Callable:
     @keep
     def read(item, side):
       image, name = source.read(item, side)
-      return resized(image), name
+      return resized(images.within(image, kinds[side], name)), name
 
     return Unpaired(source.items['a'], source.items['b'], read, source.fingerprint).draw
 
   @keep
   def get(index):
     pair = source[index]
-    return {k: resized(pair[k]) for k in sides}
+    return {k: resized(images.within(pair[k], kinds[k], pair['name'])) for k in sides}
 
   return lambda index, rng: get(index)
 
@@ -190,7 +224,7 @@ def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
 
   Crop and flip are the same for a and b, unless they are no pair.
   """
-  degraded, encode = degrade.of(config_data), labels.encoder(config_data)
+  encode, degraded = labels.encoders(config_data), degrade.of(config_data)
 
   def view(image, crops, flip):
     top, left = crops
@@ -210,7 +244,7 @@ def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
       first = draw(pair['a'], rng)
       second = first if paired else draw(pair['b'], rng)
       a, b = view(pair['a'], *first), view(pair['b'], *second)
-    return {'a': encode(a), 'b': images.to_float(b)}
+    return {'a': encode['a'](a), 'b': encode['b'](b)}
 
   return apply
 
@@ -243,14 +277,15 @@ def eval_batches(source: Source, config: ConfigDict, batch_size: int, limit: int
 
   Yields {'a', 'b': float32 [B, *crop_size, C] in [-1, 1], 'name': [str]}.
   """
-  degraded, encode = degrade.of(config.data), labels.encoder(config.data)
+  kinds, encode, degraded = images.kinds(config.data), labels.encoders(config.data), degrade.of(config.data)
 
   def read(index):
     pair = source[index]
-    sides = {k: images.fit(pair[k], config.data.crop_size, config.data.fit) for k in ('b' if degraded else 'ab')}
+    sides = {k: images.within(pair[k], kinds[k], pair['name']) for k in ('b' if degraded else 'ab')}
+    sides = {k: images.fit(image, config.data.crop_size, config.data.fit) for k, image in sides.items()}
     if degraded:
       sides['a'] = degraded(sides['b'], np.random.default_rng(index))
-    return {'a': encode(sides['a']), 'b': images.to_float(sides['b']), 'name': pair['name']}
+    return {k: encode[k](image) for k, image in sides.items()} | {'name': pair['name']}
 
   indices = spread(len(source), limit or len(source))
   for start in range(0, len(indices), batch_size):

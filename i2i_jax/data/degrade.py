@@ -77,7 +77,7 @@ def of(config_data: ConfigDict) -> Callable | None:
   """What config.data.degrade says, for these data; None where it says nothing.
 
   Raises:
-    BadInput: as `parse`; or there are no pairs, or input and target have not as many channels.
+    BadInput: as `parse`; or there are no pairs, or input and target have not as many channels, or more than 8 bits.
   """
   apply = parse(config_data.get('degrade', ''))
   if apply:
@@ -90,6 +90,8 @@ def of(config_data: ConfigDict) -> Callable | None:
         f"config.data.channels_a = {config_data.channels_a}: with config.data.degrade an input has its target's "
         f'channels, {config_data.channels_b}'
       )
+    if (config_data.depth_a, config_data.depth_b) != (8, 8):
+      raise BadInput('config.data.degrade works on 8 bits: leave config.data.depth_a and depth_b at 8')
   return apply
 
 

@@ -1,34 +1,62 @@
-"""Reading, resizing and writing single images: files outside, uint8 [H, W, C] inside.
+"""Single images: files outside, [H, W, C] of uint8, uint16 or float32 inside, floats in [-1, 1] where nets see them.
 
-Pillow's `open(path).convert('RGB')` turns 16-bit gray white, ignores EXIF rotation, shows hidden colours under
-transparency, opens pipes and decodes bombs; `read` does none of that.
+`Kind` is what a config asks for; formats.py knows the files.
 """
 
-import contextlib
-import io
+import math
 import os
-import stat
 import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from ml_collections import ConfigDict
+from PIL import Image
 
+from i2i_jax.data import formats
+from i2i_jax.data.formats import FORMATS
+from i2i_jax.data.formats import size as size  # a name of this module too
 from i2i_jax.errors import BadInput
 
-FORMATS = {
-  '.png': 'PNG',
-  '.jpg': 'JPEG',
-  '.jpeg': 'JPEG',
-  '.bmp': 'BMP',
-  '.tif': 'TIFF',
-  '.tiff': 'TIFF',
-  '.webp': 'WEBP',
-}
-MAX_PIXELS = 1 << 28
+IDS = 31  # bits of ids of labels, which are int32 and never below zero
+# By depth.
+DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), IDS: np.dtype(np.int32), 32: np.dtype(np.float32)}
+SPAN = (0.0, 1.0)
 GAP = 2  # px between the images of a grid
+
+
+class Kind(NamedTuple):
+  """What the images of a side are, as config.data says."""
+
+  side: str  # a or b
+  channels: int
+  depth: int  # bits of a value: 8 and 16 are whole numbers, 32 are floats
+  span: tuple[float, float]  # the floats that become -1 and 1
+  clip: bool  # whether floats outside of it become its ends; else they are refused
+
+  @property
+  def ending(self) -> str:
+    """Of files that hold such images: PNG where that can, else TIFF."""
+    return '.png' if self.depth != 32 and self.channels in (1, 3) else '.tif'
+
+
+def kind(config_data: ConfigDict, side: str) -> Kind:
+  """Raises BadInput where the fields of a side make no sense."""
+  channels, depth, span = (config_data[f'{name}_{side}'] for name in ('channels', 'depth', 'range'))
+  if side == 'a' and config_data.onehot:
+    return Kind(side, 1 + bool(config_data.edges), IDS, SPAN, False)
+  if channels < 1:
+    raise BadInput(f'config.data.channels_{side} = {channels} must be at least 1')
+  if depth not in DTYPES or depth == IDS:
+    raise BadInput(f'config.data.depth_{side} = {depth} must be 8, 16, or 32 (floats)')
+  if len(span) != 2 or not span[0] < span[1]:
+    raise BadInput(f'config.data.range_{side} = {tuple(span)} must be (low, high), the values that become -1 and 1')
+  return Kind(side, channels, depth, (float(span[0]), float(span[1])), config_data.clip)
+
+
+def kinds(config_data: ConfigDict) -> dict[str, Kind]:
+  """By side."""
+  return {side: kind(config_data, side) for side in 'ab'}
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -36,101 +64,137 @@ def list_images(folder: Path) -> list[Path]:
   return sorted(p for p in folder.iterdir() if p.suffix.lower() in FORMATS and not p.name.startswith('.'))
 
 
-def read(path: Path, channels: int | None = None, data: bytes | None = None) -> np.ndarray:
-  """Reads an image file as uint8 [H, W, C].
+def read(path: Path, channels: int | None = None, depth: int = 8, data: bytes | None = None) -> np.ndarray:
+  """Reads an image file as [H, W, C]: uint8, uint16 or float32, for a depth of 8, 16 or 32.
 
-  16 bits are scaled to 8, EXIF rotation is applied, transparency is composited on white.
+  8 and 16 bits are scaled to one another; at 32 values stay the numbers that the file holds. EXIF rotation is
+  applied, and transparency composited on white, unless it is one of the `channels` that are asked for.
 
   Args:
-    channels: 1 (gray) or 3 (RGB) to convert to; None keeps what the file has.
+    channels: how many it must have; gray and RGB, 1 and 3, are turned into one another. None keeps what there is.
     data: the file's bytes, where it lies in another file; `path` then only names it.
 
   Raises:
     BadInput: naming the file and the reason.
   """
-  with opened(path, data) as image:
-    image.load()
-    return to_array(ImageOps.exif_transpose(image), path, channels)
+  return adapted(formats.held(path, data), path, channels, depth)
 
 
-def size(path: Path, data: bytes | None = None) -> tuple[int, int]:
-  """(width, height) as `read` will give it, from the header alone. Raises BadInput as `read` does."""
-  with opened(path, data) as image:
-    # Asked for its EXIF, Pillow decodes a whole PNG to see whether any comes after the pixels.
-    exif = {} if image.format == 'PNG' and 'exif' not in image.info else image.getexif()
-    turned = exif.get(0x0112, 1) in (5, 6, 7, 8)
-    return image.size[::-1] if turned else image.size
+def adapted(held: formats.Held, path: Path, channels: int | None, depth: int) -> np.ndarray:
+  """What a file holds, or a part of it, as `read` gives it."""
+  values = held.values
+  if held.alpha and values.shape[-1] != channels:
+    values = on_white(values, path)
+  have = values.shape[-1]
+  if channels and have != channels and {have, channels} != {1, 3}:
+    swapped = '; an image is [H, W, C], and this may be [C, H, W]' if values.shape[0] == channels else ''
+    raise BadInput(f'{path}: {have} channels, where config.data.channels_a or _b wants {channels}{swapped}')
+  return at_depth(recolour(values, channels or have), path, depth)
 
 
-@contextlib.contextmanager
-def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
-  """An image file, or its bytes, whose header could be read; what goes wrong then is BadInput with its name."""
-  try:
-    if data is None and not stat.S_ISREG(os.stat(path).st_mode):
-      raise BadInput(f'{path}: not a regular file')
-    with warnings.catch_warnings():
-      warnings.simplefilter('ignore')  # Pillow warns of odd metadata; what can't be read raises
-      with Image.open(path if data is None else io.BytesIO(data), formats=sorted(set(FORMATS.values()))) as image:
-        if image.width * image.height > MAX_PIXELS:
-          raise BadInput(f'{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels')
-        yield image
-  except UnidentifiedImageError:
-    raise BadInput(f'{path}: not an image in a known format ({", ".join(sorted(FORMATS))})') from None
-  except BadInput:
-    raise
-  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-    reason = getattr(error, 'strerror', None) or error
-    raise BadInput(f'{path}: cannot be read as an image: {reason}') from None
-
-
-def to_array(image: Image.Image, path: Path, channels: int | None) -> np.ndarray:
-  if image.mode.startswith('I'):  # 16-bit gray, also as 32-bit integers
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-      raise BadInput(f'{path}: values from {values.min()} to {values.max()} are not 16-bit gray')
-    image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-  elif image.mode == 'F':
-    raise BadInput(f'{path}: floating-point images have no fixed range; convert it to 8 or 16 bits')
-  if image.has_transparency_data:
-    image = image.convert('RGBA')
-    white = Image.new('RGBA', image.size, 'white')
-    gray = channels == 1 or (channels is None and image.mode in ('L', 'LA'))
-    image = Image.alpha_composite(white, image).convert('L' if gray else 'RGB')
-  mode = {1: 'L', 3: 'RGB', None: 'L' if image.mode in ('1', 'L') else 'RGB'}[channels]
-  array = np.asarray(image.convert(mode))
-  return array if array.ndim == 3 else array[..., None]
+def on_white(values: np.ndarray, path: Path) -> np.ndarray:
+  """Colours under the transparency that is their last channel, as Pillow composites."""
+  if values.dtype.kind == 'f':
+    raise BadInput(f'{path}: floats with transparency, which have no white to lay it on; save it without')
+  white = int(np.iinfo(values.dtype).max)
+  colours, alpha = values[..., :-1].astype(np.int64), values[..., -1:].astype(np.int64)
+  return ((colours * alpha + white * (white - alpha) + white // 2) // white).astype(values.dtype)
 
 
 def recolour(image: np.ndarray, channels: int) -> np.ndarray:
-  """RGB to gray (ITU-R 601, as Pillow) where one channel is wanted."""
+  """RGB to gray (ITU-R 601, as Pillow) where one channel is wanted, and gray to RGB where three are."""
   if image.shape[-1] == channels:
     return image
+  if channels == 3:
+    return np.repeat(image, 3, axis=-1)
+  if image.dtype == np.uint8:
+    return np.asarray(Image.fromarray(image).convert('L'))[..., None]
+  if image.dtype.kind == 'f':
+    return (image @ np.array([0.299, 0.587, 0.114], image.dtype))[..., None]
   luma = (image @ np.array([19595, 38470, 7471]) + 0x8000) >> 16
-  return luma.astype(np.uint8)[..., None]
+  return luma.astype(image.dtype)[..., None]
+
+
+def at_depth(values: np.ndarray, path: Path, depth: int) -> np.ndarray:
+  """Values of a file as those of a depth. Raises BadInput where that would change them, or they are not finite."""
+  if depth == 32:
+    with np.errstate(over='ignore'):
+      floats = values.astype(np.float32)
+    if not np.isfinite(floats).all():
+      raise BadInput(f'{path}: holds values that are not finite (NaN, or infinite in 32 bits)')
+    if values.dtype.kind != 'f' and (floats != values).any():
+      raise BadInput(f'{path}: holds whole numbers of {values.dtype} that floats of 32 bits do not')
+    return floats
+  if values.dtype not in (np.uint8, np.uint16):
+    what = 'floating-point values' if values.dtype.kind == 'f' else f'whole numbers of {values.dtype}'
+    raise BadInput(
+      f'{path}: {what} have no fixed range: set config.data.depth_a or _b to 32 and range_a or _b to theirs, or save '
+      'it with 8 or 16 bits'
+    )
+  if values.dtype == DTYPES[depth]:
+    return values
+  return values.astype(np.uint16) * 257 if depth == 16 else ((values.astype(np.int64) + 128) // 257).astype(np.uint8)
+
+
+def check_form(image: np.ndarray, kind: Kind, name: str) -> None:
+  """Raises BadInput, with the image's name, unless it has the channels and the type of its kind."""
+  if image.shape[-1] != kind.channels:
+    raise BadInput(f'config.data.channels_{kind.side} = {kind.channels}, but {name} has {image.shape[-1]} channels')
+  if image.dtype != DTYPES[kind.depth]:
+    raise BadInput(f'config.data.depth_{kind.side} = {kind.depth}: {name} is {image.dtype}, not {DTYPES[kind.depth]}')
+
+
+def within(image: np.ndarray, kind: Kind, name: str) -> np.ndarray:
+  """The image, its floats clipped to their range where the config says so.
+
+  Raises:
+    BadInput: with its name: another form than the kind's, floats outside of their range, or not finite.
+  """
+  check_form(image, kind, name)
+  if kind.depth != 32:
+    return image
+  low, high = image.min(), image.max()
+  if kind.span[0] <= low and high <= kind.span[1]:
+    return image
+  if not math.isfinite(low) or not math.isfinite(high):
+    raise BadInput(f'{name}: holds values that are not finite')
+  if kind.clip:
+    return np.clip(image, *kind.span)
+  raise BadInput(
+    f'{name}: values from {low:g} to {high:g}, outside of config.data.range_{kind.side} = {kind.span}; widen it, or '
+    'set config.data.clip=True'
+  )
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """uint8 [H, W, C], any C, to [*size, C]: bicubic with antialiasing (Pillow's), as the reference.
+  """[H, W, C] of any C and depth to [*size, C]: bicubic with antialiasing (Pillow's), as the reference.
 
-  Ids, which are int32, are never mixed: by Pillow's NEAREST.
+  Whole numbers stay within their range; floats may overshoot theirs. Ids are never mixed: by Pillow's NEAREST.
   """
   if image.shape[:2] == tuple(size):
     return image
-  how = Image.Resampling.NEAREST if image.dtype == np.int32 else Image.Resampling.BICUBIC
   height, width = size
-  planes = [image] if image.shape[2] == 3 else [image[..., c] for c in range(image.shape[2])]
-  planes = [np.asarray(Image.fromarray(p).resize((width, height), how)) for p in planes]
-  return planes[0] if image.shape[2] == 3 else np.stack(planes, axis=-1)
+  how = Image.Resampling.NEAREST if image.dtype == np.int32 else Image.Resampling.BICUBIC
+
+  def one(plane: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(plane).resize((width, height), how))
+
+  if image.dtype == np.uint8:
+    return one(image) if image.shape[2] == 3 else np.stack([one(image[..., c]) for c in range(image.shape[2])], -1)
+  if image.dtype == np.int32:
+    return np.stack([one(image[..., c]) for c in range(image.shape[2])], -1)
+  resized = np.stack([one(image[..., c].astype(np.float32)) for c in range(image.shape[2])], -1)
+  return np.rint(np.clip(resized, 0, 65535)).astype(np.uint16) if image.dtype == np.uint16 else resized
 
 
 def cover(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """uint8 [H, W, C] as small as it covers `size`, its shape kept."""
+  """[H, W, C] as small as it covers `size`, its shape kept."""
   scale = max(new / old for new, old in zip(size, image.shape[:2], strict=True))
   return resize(image, tuple(max(new, round(scale * old)) for new, old in zip(size, image.shape[:2], strict=True)))
 
 
 def fit(image: np.ndarray, size: tuple[int, int], how: str) -> np.ndarray:
-  """uint8 [H, W, C] to [*size, C]: 'stretch' resizes whatever its shape, 'cover' keeps it and takes the middle."""
+  """[H, W, C] to [*size, C]: 'stretch' resizes whatever its shape, 'cover' keeps it and takes the middle."""
   if how == 'stretch':
     return resize(image, size)
   image = cover(image, size)
@@ -138,23 +202,55 @@ def fit(image: np.ndarray, size: tuple[int, int], how: str) -> np.ndarray:
   return image[top : top + size[0], left : left + size[1]]
 
 
-def to_float(image: np.ndarray) -> np.ndarray:
-  """uint8 in [0, 255] to float32 in [-1, 1]."""
-  return image.astype(np.float32) / 127.5 - 1
+def to_float(image: np.ndarray, span: tuple[float, float] = SPAN) -> np.ndarray:
+  """uint8, uint16, or floats of a range `span`, to float32 in [-1, 1]."""
+  if image.dtype.kind == 'f':
+    low, high = span
+    return np.clip((image.astype(np.float64) - low) * (2 / (high - low)) - 1, -1, 1).astype(np.float32)
+  return image.astype(np.float32) / (32767.5 if image.dtype == np.uint16 else 127.5) - 1
 
 
-def to_uint8(image: np.ndarray) -> np.ndarray:
-  """Floats in [-1, 1] to uint8; clipped first, since a cast wraps around."""
-  return np.rint(np.clip((np.asarray(image) + 1) * 127.5, 0, 255)).astype(np.uint8)
+def from_float(image: Any, depth: int, span: tuple[float, float] = SPAN) -> np.ndarray:
+  """Floats in [-1, 1] to what `to_float` makes them of; clipped first, since a cast wraps around."""
+  if depth == 8:
+    return np.rint(np.clip((np.asarray(image) + 1) * 127.5, 0, 255)).astype(np.uint8)
+  shares = (np.clip(np.asarray(image, np.float64), -1, 1) + 1) / 2
+  if depth == 16:
+    return np.rint(shares * 65535).astype(np.uint16)
+  low, high = span
+  return (low + shares * (high - low)).astype(np.float32)
+
+
+def to_uint8(image: Any) -> np.ndarray:
+  """Floats in [-1, 1] to uint8: to be drawn, whatever the depth of their files."""
+  return from_float(image, 8)
+
+
+def drawn(image: Any) -> np.ndarray:
+  """Floats [H, W, C] in [-1, 1] as a picture, uint8 [H, W, 3 or 1]: the first three channels, or the first."""
+  image = to_uint8(image)
+  return image[..., : 3 if image.shape[-1] >= 3 else 1]
+
+
+def write(path: Path, image: np.ndarray) -> None:
+  """Writes [H, W, C] in its own depth, by the ending: PNG of 8 or 16 bits, TIFF (.tif), or a NumPy array (.npy)."""
+  if path.suffix == '.png':
+    return write_png(path, image)
+  replace(path, formats.as_tiff(image) if path.suffix == '.tif' else formats.as_npy(image))
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-  """Writes uint8 [H, W, C], C = 1 or 3, under a temporary name, then renames: no half-written file is left."""
+  """Writes uint8 or uint16 [H, W, C], C = 1 or 3."""
   if image.shape[-1] not in (1, 3):
     raise BadInput(f'{path}: an image of {image.shape[-1]} channels cannot be written as PNG (1 or 3 can)')
-  with tempfile.NamedTemporaryFile(dir=path.parent, prefix='.', suffix='.png', delete=False) as file:
+  replace(path, formats.as_png(image))
+
+
+def replace(path: Path, content: bytes) -> None:
+  """Writes under a temporary name, then renames: no half-written file is left."""
+  with tempfile.NamedTemporaryFile(dir=path.parent, prefix='.', suffix=path.suffix, delete=False) as file:
     try:
-      Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, 'PNG')
+      file.write(content)
     except BaseException:
       os.unlink(file.name)
       raise

@@ -7,6 +7,7 @@ the second those of instances. It may also give pictures, whose colours `config.
 without mixing them, cropped and mirrored with the photo, and become channels at last: float32 0 or 1.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import ImageOps
 
-from i2i_jax.data import images
+from i2i_jax.data import formats, images
 from i2i_jax.errors import BadInput
 
 FOLDERS = ('_label', '_inst')  # how folders of label images and of their instances end
@@ -42,6 +43,14 @@ class Labels(NamedTuple):
     if not 0 <= image[..., 0].min() <= image[..., 0].max() < self.count:
       raise BadInput(f'labels are from 0 to {self.count - 1}, and here up to {image[..., 0].max()}')
     return image
+
+  def asked(self, config_data: ConfigDict) -> ConfigDict:
+    """What a source is asked for: where labels are colours, pictures in place of ids."""
+    if self.colours is None:
+      return config_data
+    config = config_data.copy_and_resolve_references()
+    config.update({'channels_a': 3, 'onehot': False})
+    return config
 
   def channels(self, ids: np.ndarray) -> np.ndarray:
     """int32 [..., H, W, 1 or 2] to float32 [..., H, W, count + edges], 0 or 1."""
@@ -79,10 +88,11 @@ def of(config_data: ConfigDict) -> Labels | None:
   return Labels(count, edges, colours if len(colours) else None)
 
 
-def encoder(config_data: ConfigDict) -> Callable[[np.ndarray], np.ndarray]:
-  """How inputs become floats for a net: the channels of labels, or pictures in [-1, 1]."""
-  described = of(config_data)
-  return described.channels if described else images.to_float
+def encoders(config_data: ConfigDict) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+  """How the images of a side become floats for a net: pictures in [-1, 1], and of labels the channels."""
+  described, kinds = of(config_data), images.kinds(config_data)
+  pictures = {side: functools.partial(images.to_float, span=kind.span) for side, kind in kinds.items()}
+  return {**pictures, 'a': described.channels} if described else pictures
 
 
 def drawer(config_data: ConfigDict) -> Callable[[np.ndarray], np.ndarray]:
@@ -110,13 +120,6 @@ class Coded:
       return {**pair, 'a': self.described.ids(pair['a'])}
     except BadInput as error:
       raise BadInput(f'{pair["name"]}: {error}') from None
-
-
-def asked(config_data: ConfigDict) -> ConfigDict:
-  """What a source is asked for: colour pictures where labels are colours."""
-  config = config_data.copy_and_resolve_references()
-  config.channels_a = 3
-  return config
 
 
 def edges(instances: np.ndarray) -> np.ndarray:
@@ -159,7 +162,7 @@ def read(path: Path, instances: Path | None = None) -> np.ndarray:
     if ids.shape != others.shape:
       raise BadInput(f'{path} and {instances} are of one picture and must have one size')
     return np.concatenate([ids, others], axis=-1)
-  with images.opened(path) as image:
+  with formats.reading(path), formats.opened(path) as image:
     image.load()
     if image.mode not in ('L', 'P', '1') and not image.mode.startswith('I'):
       raise BadInput(f'{path}: ids of labels are gray, of 8 or 16 bits, and this is {image.mode}')

@@ -1,18 +1,25 @@
 """What training scores on the validation split, and how often: config.evals, like 'pixel,kd_lite0:5000'."""
 
+from collections.abc import Iterable
+
 from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.evaluation import features, metrics, protocols, scoring
 
 
-def read(config: ConfigDict, paired: bool) -> list[tuple[int, tuple[str, ...], dict[str, features.Weights]]]:
+def read(
+  config: ConfigDict, paired: bool, targets: Iterable[str] = 'b'
+) -> list[tuple[int, tuple[str, ...], dict[str, features.Weights]]]:
   """(each so many steps, metrics, weights of the nets that they need), the most frequent first.
 
+  Args:
+    targets: the sides that outputs are compared with, a and b where both directions are learnt.
+
   Raises:
-    BadInput: as `names`; a net whose weights are not at hand.
+    BadInput: as `names`; a net whose weights are not at hand, or that does not see images of so many channels.
   """
-  return [(steps, of, scoring.nets_of(of, config)) for steps, of in names(config, paired).items()]
+  return [(steps, of, scoring.nets_of(of, config, targets=targets)) for steps, of in names(config, paired).items()]
 
 
 def names(config: ConfigDict, paired: bool) -> dict[int, tuple[str, ...]]:

@@ -72,11 +72,29 @@ def names_of(protocol: Protocol, config: ConfigDict, paired: bool) -> tuple[str,
   return tuple(name for name in names if paired or metrics.entry(name).whole_set)
 
 
-def nets_of(names: Iterable[str], config: ConfigDict, given: Iterable[Path] = ()) -> dict[str, features.Weights]:
-  """The weights of what the metrics compare, from files or packages; of label images, their colours."""
-  nets = features.load([of for name in names if (of := metrics.entry(name).of)], given)
-  if config.data.labels:
-    nets['labels'] = features.Weights(np.asarray(config.data.labels, np.float32), {})
+def nets_of(
+  names: Iterable[str], config: ConfigDict, given: Iterable[Path] = (), targets: Iterable[str] = 'b'
+) -> dict[str, features.Weights]:
+  """The weights of what the metrics compare, from files or packages; of label images, their colours.
+
+  Raises:
+    BadInput: as `features.load`; the images of `targets`, sides like 'b', have channels that a metric does not see.
+  """
+  found = [(name, of) for name in names if (of := metrics.entry(name).of)]
+  colours = np.asarray(config.data.labels, np.float32)
+  for side in targets:
+    channels = config.data[f'channels_{side}']
+    for name, of in found:
+      if channels not in (1, 3) and hasattr(features.module(of), 'MARK'):
+        raise BadInput(
+          f'{metrics.entry(name).label} sees gray and RGB, and config.data.channels_{side} = {channels}; take '
+          'protocol pixel'
+        )
+    if colours.shape[-1:] != (channels,) and any(of.startswith('labels.') for _, of in found):
+      raise BadInput(f'config.data.labels: a colour is a number for each of the {channels} channels of {side}')
+  nets = features.load([of for _, of in found], given)
+  if len(colours):
+    nets['labels'] = features.Weights(colours, {})
   return nets
 
 
@@ -117,7 +135,7 @@ def evaluate(
   if not again and (old := stored(out, step, chosen, names, rows, weights)):
     return old
 
-  nets = nets_of(names, config, weights)
+  nets = nets_of(names, config, weights, direction[1])
   measure = make(names, nets, rules.filter, mesh.make(''))
   sampling = SAMPLING[rules.sampling]
   trained = load(workdir, step, mesh_spec='', batch=BATCH, ahead=direction, test=sampling)
@@ -230,16 +248,13 @@ def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str)
   folder.mkdir(exist_ok=True)
   for old in folder.glob('*.png'):
     old.unlink()
-  of = trained.run.config.data
-  encode, see = labels.encoder(of), labels.drawer(of)
-  for index in data.spread(len(source), PICTURES):
-    pair = source[index]
-    a, b = (images.fit(pair[side], of.crop_size, of.fit) for side in direction)
-    output = trained.translate_one(a, direction, 'train', index)
-    shown = {'input': images.to_uint8(see(encode(a))), 'output': output, **({'target': b} if source.paired else {})}
-    for kind, image in shown.items():
-      if image.shape[-1] in (1, 3):
-        images.write_png(folder / f'{pair["name"]}_{kind}.png', image)
+  indices, see = data.spread(len(source), PICTURES), labels.drawer(trained.run.config.data)
+  batches = data.eval_batches(source, trained.run.config, 1, limit=PICTURES)
+  for index, batch in zip(indices, batches, strict=True):
+    a, b = (batch[side] for side in direction)
+    output = trained.predict(a, direction, index)
+    for kind, image in {'input': see(a), 'output': output, **({'target': b} if source.paired else {})}.items():
+      images.write_png(folder / f'{batch["name"][0]}_{kind}.png', images.drawn(image[0]))
 
 
 def table(result: dict) -> str:

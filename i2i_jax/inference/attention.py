@@ -54,8 +54,8 @@ def rows(view: Callable, state: State, x: np.ndarray) -> tuple[list[list[np.ndar
   outputs, maps = view(state, x)
   found = []
   for i, (source, output) in enumerate(zip(x, outputs, strict=True)):
-    drawn = images.to_uint8(output)
-    found.append([images.to_uint8(source), drawn, *(overlay(drawn, m[i]) for m in maps.values())])
+    drawn = images.drawn(output)
+    found.append([images.drawn(source), drawn, *(overlay(drawn, m[i]) for m in maps.values())])
   return found, ['input', 'output', *maps]
 
 

@@ -59,7 +59,9 @@ class Predictor(NamedTuple):
     return self.functions[direction](self.run.state, x, first)
 
   def translate(self, pictures: Sequence, direction: str = 'ab', size: str = 'input') -> list[np.ndarray]:
-    """uint8 pictures [H, W, C], each of any size, to uint8 pictures [H', W', C'].
+    """Pictures [H, W, C], each of any size, to pictures [H', W', C'].
+
+    Each has the depth of its side, config.data.depth_a and depth_b: uint8, uint16, or float32 in the side's range.
 
     Args:
       pictures: a list of them, or an array [N, H, W, C]; label images as `Labels.ids` (data/labels.py) takes them.
@@ -69,7 +71,7 @@ class Predictor(NamedTuple):
         net sees a picture as large as covers the size of training: all of it, with 'train' its middle.
 
     Raises:
-      BadInput: a direction that the run did not learn, another number of channels.
+      BadInput: a direction that the run did not learn, another number of channels or depth, floats out of range.
     """
     choice('size', size, SIZES)
     if isinstance(pictures, np.ndarray) and pictures.ndim != 4:
@@ -81,14 +83,18 @@ class Predictor(NamedTuple):
   def translate_one(
     self, picture: np.ndarray, direction: str = 'ab', size: str = 'input', index: int = 0
   ) -> np.ndarray:
-    """One uint8 picture [H, W, C]; `index` draws its dropout."""
+    """One picture [H, W, C]; `index` draws its dropout."""
     checkpoint.check_direction(self.run, direction)
-    channels, labelled = self.run.config.data[f'channels_{direction[0]}'], labels.of(self.run.config.data)
-    if labelled:
-      picture = labelled.ids(picture)
-    elif picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != channels:
-      raise BadInput(f'a picture to translate is uint8 [H, W, {channels}], not {picture.dtype} {picture.shape}')
     of = self.run.config.data
+    source, target = (images.kind(of, side) for side in direction)
+    if described := labels.of(of):
+      picture = described.ids(picture)
+    dtype = images.DTYPES[source.depth]
+    if picture.dtype != dtype or picture.ndim != 3 or picture.shape[-1] != source.channels:
+      raise BadInput(
+        f'a picture to translate is {dtype} [H, W, {source.channels}], not {picture.dtype} {picture.shape}'
+      )
+    picture = images.within(picture, source, 'a picture to translate')
     if size == 'full':
       seen = picture
     elif size == 'input' and of.fit == 'cover':  # all of it, not the middle alone
@@ -96,9 +102,11 @@ class Predictor(NamedTuple):
     else:
       seen = images.fit(picture, of.crop_size, of.fit)
     height, width = seen.shape[:2]
-    x = labels.encoder(of)(padded(seen, self.multiple(direction)))
-    fake = self.predict(x[None], direction, index)[0]
-    output = images.to_uint8(fake[:height, :width])
+    x = labels.encoders(of)[direction[0]](padded(seen, self.multiple(direction)))
+    fake = self.predict(x[None], direction, index)[0, :height, :width]
+    if size == 'input' and target.depth != 8:  # before it is rounded or, as a float that overshoots, clipped
+      fake = images.resize(fake, picture.shape[:2])
+    output = images.from_float(fake, target.depth, target.span)
     return images.resize(output, picture.shape[:2]) if size == 'input' else output
 
   def multiple(self, direction: str) -> int:

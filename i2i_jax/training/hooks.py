@@ -89,7 +89,7 @@ def validate(plan: Plan, writer: Writer) -> Hook:
     batch = next(data.eval_batches(plan.val_data, config, config.samples, limit=config.samples))
     columns = sample_columns({d: functools.partial(p, state) for d, p in predict.items()}, batch)
     columns = {name: see(x) if name == 'input' else x for name, x in columns.items()}
-    rows = [[images.to_uint8(x) for x in row] for row in zip(*columns.values(), strict=True)]
+    rows = [[images.drawn(x) for x in row] for row in zip(*columns.values(), strict=True)]
     writer.picture(step, layout.SAMPLES, images.grid(rows))
     if view:
       rows, names = attention.rows(view, state, batch['a'])

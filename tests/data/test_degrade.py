@@ -219,3 +219,6 @@ def test_it_trains_and_the_copy_is_bicubic(tiny, tmp_path):
     error = np.square(np.asarray(small, float) - np.asarray(target, float)).mean()
     expected.append(10 * np.log10(255**2 / error))
   assert found['copy']['psnr'] == pytest.approx(np.mean(expected), abs=1e-3)
+  batch = next(data.eval_batches(source, tiny, 1))  # and the page shows what the net saw
+  shown = images.read(tmp_path / 'run' / 'eval_test' / f'{batch["name"][0]}_input.png')
+  np.testing.assert_array_equal(shown, images.to_uint8(batch['a'][0]))

@@ -97,7 +97,7 @@ def test_a_pair_is_read_without_the_others_and_as_files_are(tmp_path, monkeypatc
   datasets.Dataset.from_dict(rows, features=datasets.Features(kinds)).save_to_disk(str(tmp_path / 'set'))
   source = data.get(config_of(tmp_path / 'set', tmp_path, column_a='first', column_b='second'), 'train')
   seen, read = [], images.read
-  monkeypatch.setattr(images, 'read', lambda *given: (seen.append(given), read(*given))[1])
+  monkeypatch.setattr(images, 'read', lambda *given, **more: (seen.append(given), read(*given, **more))[1])
   pair = source[2]
   assert len(seen) == 2
   assert pair['a'].shape == (12, 8, 3)

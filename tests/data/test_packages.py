@@ -34,7 +34,7 @@ def globe(tmp_path_factory):
   }
   file = packed.pack(tmp_path_factory.mktemp('npm') / 'three-globe-2.45.2.tgz', files)
   sides = {'a': files[f'{folder}earth-day.jpg'], 'b': files[f'{folder}earth-night.jpg']}
-  return file, {side: images.read(side, 3, of) for side, of in sides.items()}
+  return file, {side: images.read(side, 3, data=of) for side, of in sides.items()}
 
 
 def test_tiles_are_parts_of_both_pictures_where_there_is_land(globe):

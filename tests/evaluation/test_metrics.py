@@ -329,6 +329,16 @@ def test_sets_without_partners_are_compared_as_sets(tiny, tmp_path):
     assert scoring.counts_of(source, direction) == {'ab': (18, 21), 'ba': (21, 18)}[direction]
 
 
+def test_a_metric_that_does_not_see_so_many_channels_is_refused(tiny):
+  with tiny.unlocked():
+    tiny.data.update({'channels_a': 5, 'channels_b': 1, 'labels': ((0, 0, 0), (255, 255, 255))})
+  scoring.nets_of(['kd_lite0'], tiny)  # gray is repeated
+  with pytest.raises(BadInput, match=r'KD-Lite0 sees gray and RGB, and config\.data\.channels_a = 5'):
+    scoring.nets_of(['kd_lite0'], tiny, targets='ab')
+  with pytest.raises(BadInput, match=r'config\.data\.labels: a colour is a number for each of the 1 channels of b'):
+    scoring.nets_of(['accuracy'], tiny)
+
+
 def test_label_images_are_scored_by_class(tiny, tmp_path):
   with tiny.unlocked():
     tiny.data.labels = ((0, 0, 0), (255, 255, 255), (255, 0, 0))

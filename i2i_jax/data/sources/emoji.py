@@ -59,7 +59,7 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs | Unpaired:
   pictures = {side: load_pictures(files[side], prints[side], design) for side, design in DESIGNS.items()}
 
   def emoji(name, side, channels):
-    return images.read(files[side] / f'{name}.png', channels, pictures[side][name]), name
+    return images.read(files[side] / f'{name}.png', channels, data=pictures[side][name]), name
 
   def base(name):
     return name.partition('-')[0]

@@ -15,9 +15,10 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from i2i_jax.data import Unpaired, degrade, images, split_of
+from i2i_jax.data import Unpaired, degrade, formats, images, split_of
 from i2i_jax.data.sources._pairs import STAND_INS
 from i2i_jax.errors import BadInput, choice
 
@@ -25,12 +26,14 @@ SHARES = {'val': 0.1, 'test': 0.1}  # of a folder without train/, by names; the 
 
 
 class Pairs:
-  """Random access to a split: {'a': uint8 [H, W, C], 'b': ..., 'name': str}."""
+  """Random access to a split: {'a': [H, W, C] of the depth that the config says, 'b': ..., 'name': str}."""
 
   paired = True
 
-  def __init__(self, files: list[tuple[Path, Path | None]], channels_a: int, channels_b: int, direction: str) -> None:
-    self.files, self.channels, self.direction = files, (channels_a, channels_b), direction
+  def __init__(self, files: list[tuple[Path, Path | None]], config: ConfigDict) -> None:
+    self.files, self.swap = files, config.direction == 'ba'
+    kinds = [(kind.channels, kind.depth) for kind in images.kinds(config).values()]
+    self.wanted = kinds[::-1] if self.swap else kinds  # by the place in the file
     self.fingerprint = fingerprint(p for pair in files for p in pair if p)
 
   def __len__(self) -> int:
@@ -38,15 +41,16 @@ class Pairs:
 
   def __getitem__(self, index: int) -> dict:
     file_a, file_b = self.files[index]
-    swap = self.direction == 'ba'
-    wanted = self.channels[::-1] if swap else self.channels  # by the place in the file
     if file_b is None:
-      both = images.read(file_a, 3 if 3 in wanted else 1)
-      half = both.shape[1] // 2
-      left, right = (images.recolour(x, c) for x, c in zip((both[:, :half], both[:, half:]), wanted, strict=True))
+      both = formats.held(file_a)
+      halves = np.split(both.values, 2, axis=1)
+      left, right = (
+        images.adapted(both._replace(values=half), file_a, *wanted)
+        for half, wanted in zip(halves, self.wanted, strict=True)
+      )
     else:
-      left, right = images.read(file_a, wanted[0]), images.read(file_b, wanted[1])
-    a, b = (right, left) if swap else (left, right)
+      left, right = images.read(file_a, *self.wanted[0]), images.read(file_b, *self.wanted[1])
+    a, b = (right, left) if self.swap else (left, right)
     return {'a': a, 'b': b, 'name': file_a.stem}
 
 
@@ -86,8 +90,6 @@ def source(config: ConfigDict, split: str) -> Pairs | Pictures | Unpaired:
     raise BadInput('config.data.path is empty: give the folder of your images, --config.data.path=FOLDER')
   if not root.is_dir():
     raise BadInput(f'config.data.path: there is no folder {root}')
-  if config.channels_a not in (1, 3) or config.channels_b not in (1, 3):
-    raise BadInput('config.data.channels_a and channels_b: images in folders have 1 (gray) or 3 (RGB) channels')
   choice('config.data.direction', config.direction, ('ab', 'ba'))
   whole = degrade.of(config) is not None
   ways: tuple[Callable, Callable] = (pairs_in, pairs_of) if config.paired else (sets_in, sets_of)
@@ -98,7 +100,7 @@ def source(config: ConfigDict, split: str) -> Pairs | Pictures | Unpaired:
         print(f'{root}: there is no {split!r}, so {name!r} serves for it')
       if split != 'train' and name != 'train' and not config.paired and (pairs := partners(*files)):
         print(f'{root}: {name}A/ and {name}B/ have the same names, so images are paired by name for scores')
-        return Pairs(pairs, config.channels_a, config.channels_b, config.direction)
+        return Pairs(pairs, config)
       return build(files, config)
   found = sorted(p.name for p in root.iterdir())[:8]
   wanted = STAND_INS[split][0]
@@ -141,7 +143,7 @@ def pictures_of(files: list[Path], config: ConfigDict) -> Pictures:
 def pairs_of(files: list[tuple[Path, Path | None]], config: ConfigDict) -> Pairs:
   for pair in files:
     check_sizes(*pair)
-  return Pairs(files, config.channels_a, config.channels_b, config.direction)
+  return Pairs(files, config)
 
 
 def sets_in(root: Path, name: str) -> tuple[list[Path], list[Path]] | None:
@@ -165,11 +167,11 @@ def sets_of(sets: tuple[list[Path], list[Path]], config: ConfigDict) -> Unpaired
     images.size(file)  # raises where a header cannot be read
   if config.direction == 'ba':
     files_a, files_b = files_b, files_a
-  channels = {'a': config.channels_a, 'b': config.channels_b}
+  kinds = images.kinds(config)
   return Unpaired(
     files_a,
     files_b,
-    lambda file, side: (images.read(file, channels[side]), file.stem),
+    lambda file, side: (images.read(file, kinds[side].channels, kinds[side].depth), file.stem),
     fingerprint((*files_a, *files_b)),
   )
 

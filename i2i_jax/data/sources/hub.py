@@ -55,7 +55,7 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs | Unpaired:
     data, place = (file['bytes'], file['path']) if isinstance(file, dict) else (file, None)
     if data is None and place is None:
       raise BadInput(f'{path}: there is no picture, and a pair needs two; config.data.paired=False for two sets')
-    return images.read(path if place is None or data else Path(place), channels, data), f'{index:05d}'
+    return images.read(path if place is None or data else Path(place), channels, data=data), f'{index:05d}'
 
   read = _pairs.sided(config, picture)
   fingerprint = '-'.join(dict.fromkeys(rows[side]._fingerprint for side in 'ab'))

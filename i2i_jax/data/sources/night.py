@@ -33,7 +33,7 @@ def load_pictures(file: Path, fingerprint: str, scale: float) -> dict[str, np.nd
   """
   size = int(earth.HEIGHT / scale), int(earth.WIDTH / scale)
   found = dict(_archives.pictures(file, lambda name: name.name in PICTURES.values()))
-  by_name = {name.name: images.read(Path(file.name, name), 3, of) for name, of in found.items()}
+  by_name = {name.name: images.read(Path(file.name, name), 3, data=of) for name, of in found.items()}
   if missing := set(PICTURES.values()) - set(by_name):
     raise BadInput(f'{file} holds no {" and no ".join(sorted(missing))}: give {WANTED}')
   return {side: images.resize(by_name[name], size) for side, name in PICTURES.items()}

@@ -74,7 +74,7 @@ def halves(file: Path, split: str, count: int) -> Iterator[tuple[str, dict]]:
   """(key, features) of a split's pictures. Raises BadInput for one that cannot be decoded."""
   pictures = _archives.pictures(file, of(split))
   for name, data in tqdm(pictures, split, total=count, unit='picture', disable=None):
-    both = images.read(Path(file.name, name), 3, data)
+    both = images.read(Path(file.name, name), 3, data=data)
     half = both.shape[1] // 2
     yield str(name), {'a': _records.png(both[:, :half]), 'b': _records.png(both[:, half:]), 'name': name.stem}
 
@@ -88,7 +88,7 @@ def survey(file: Path) -> dict[str, int]:
   counts = collections.Counter()
   for name, data in _archives.pictures(file, of(*SPLITS)):
     path = Path(file.name, name)
-    width, _ = images.size(path, data)
+    width, _ = images.size(path, data=data)
     if width % 2:
       raise BadInput(f'{path}: its width of {width} px is odd, so it has no halves A and B of equal size')
     counts[where(name)[0]] += 1
