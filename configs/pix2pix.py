@@ -2,6 +2,7 @@
 
   i2i train --config=pix2pix:task=relief --workdir=runs/relief                     # maps of the Earth in, reliefs out
   i2i train --config=pix2pix:data=folder,path=FOLDER --workdir=runs/mine           # your own pairs
+  i2i train --config=pix2pix:data=tarball,path=maps.tar.gz --workdir=runs/maps      # a set of the paper
 
 On the Earth at 64 px, 2 CPU cores: 6 minutes a task; test PSNR relief 25.92, satellite 16.64, map 14.93 dB (seed 0).
 
@@ -9,8 +10,9 @@ FOLDER holds train/ and val/ or test/ with pictures that show A and B side by si
 testB/ with partners of the same name. The paper trains 200 epochs: --config.steps = 200 x training images / batch
 size. Gray images: --config.data.channels_a=1 or channels_b=1.
 
-Arguments: data (earth or folder); task (earth: relief, satellite or map); path, direction (folder: ab or ba); size
-(px; earth: 64, 128 or 256, default 64; else 256); runlocal (ends within a minute).
+Arguments: data (earth, folder, or as docs/datasets.md says tarball, hub, night, emoji, labels); task (earth: relief,
+satellite or map); path, direction (ab or ba; not the Earth's); size (px; earth: 64, 128 or 256, default 64, as of
+night and emoji; else 256); runlocal (ends within a minute).
 """
 
 from i2i_jax import fields

@@ -6,16 +6,20 @@
   i2i train --config=pix2pixhd:data=folder,path=FOLDER,size=512 --workdir=runs/coarse
   i2i train --config=pix2pixhd:data=folder,path=FOLDER,size=1024,local=1 --workdir=runs/fine --init_from=runs/coarse
 
+  i2i train --config=pix2pixhd:data=labels,path=cityscapes --workdir=runs/labels      # label images in, photos out
+
 The first run trains the global net; the second puts a local enhancer around it, for images of twice the size, and
 holds the global net fixed for the first tenth of its steps (--config.gen.freeze_global_steps, where you set
---config.steps). FOLDER is laid out as for pix2pix. The input is a picture, as in the reference with `--label_nc 0
---no_instance`: maps of labels are not turned into one channel a label, nor are instances' edges added.
+--config.steps). FOLDER is laid out as for pix2pix, and the input is a picture, as in the reference with `--label_nc 0
+--no_instance`. With data=labels it is a label image: a channel for each of 35 labels and one for the edges of
+instances (--config.data.channels_a=36), from train_label/, train_inst/ and train_img/.
 
 Left out of the paper's loss: the VGG-19 perceptual term, whose weights do not come with this project. The paper
 trains 100 + 100 epochs, then 50 + 50 with local enhancers: --config.steps = epochs x images / batch size.
 
-Arguments: local (0 or more enhancers); data (earth or folder); task (earth: relief, satellite or map); path,
-direction (folder: ab or ba); size (px, a multiple of 16 x 2^local; earth: 64, 128 or 256, default 64; else 512);
+Arguments: local (0 or more enhancers); data (earth, folder, labels, or as docs/datasets.md says tarball, hub, night,
+emoji); task (earth: relief, satellite or map); path, direction (ab or ba; not the Earth's nor of labels); size (px, a
+multiple of 16 x 2^local; earth: 64, 128 or 256, default 64, as of night and emoji; else 512);
 runlocal (ends within a minute).
 """
 
@@ -27,7 +31,7 @@ def get_config(arg: str = ''):
   args = fields.parse_arg(arg, local=0, **fields.DATA)
   config = fields.defaults()
   fields.use_data(config, args, paired=True, size=512)
-  if args.data == 'folder':
+  if args.data != 'earth':
     config.data.load_size = config.data.crop_size  # the paper flips and does not crop
   use_pix2pixhd(config, args.local)
   config.steps = 20_000 if args.data == 'earth' else 100_000

@@ -6,8 +6,9 @@
 FOLDER holds trainA/ and trainB/, and testA/ and testB/, with any counts of images of any sizes.
 
 Arguments: light (the style from the map's mean: 10.6 instead of 279 million parameters a generator at 256 px); data
-(earth, folder or cycle_gan); task (earth: relief, satellite or map; cycle_gan: the set); path, direction (folder: ab
-or ba); size (px; earth: 64, 128 or 256, default 64; else 256); runlocal (ends within a minute).
+(earth, folder, cycle_gan, or as docs/datasets.md says tarball, hub, night, emoji); task (earth: relief, satellite or
+map; cycle_gan: the set); path, direction (ab or ba; of the others); size (px; earth: 64, 128 or 256, default 64, as
+of night and emoji; else 256); runlocal (ends within a minute).
 """
 
 from i2i_jax import fields

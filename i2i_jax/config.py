@@ -78,8 +78,9 @@ def located(spec: str) -> str:
   if renamed := RENAMED.fullmatch(path.stem):
     method, data = renamed.groups()
     raise BadInput(f'--config={name}: it is now --config={method}:data={data}, and the other arguments after that')
-  known = {file.stem: file for file in sorted(FOLDER.glob('[!_]*.py'))}
-  if not name or path.suffix or len(path.parts) > 1:
+  known = {file.relative_to(FOLDER).with_suffix('').as_posix(): file for file in sorted(FOLDER.rglob('[!_]*.py'))}
+  folders = {Path(other).parts[0] for other in known if '/' in other}  # like reproduce/
+  if not name or path.suffix or (len(path.parts) > 1 and path.parts[0] not in folders):
     raise BadInput(f'--config: there is no file {path}; a config of this package has a name: {", ".join(known)}')
   return f'--config={known[choice("--config", name, known)]}{colon}{argument}'
 

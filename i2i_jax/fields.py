@@ -67,14 +67,18 @@ def data() -> dict:
     'crop_size': (256, 256),  # then cropped at random; evaluation resizes straight to this
     'fit': 'stretch',  # to that size whatever its shape, as the papers; or cover: the shape is kept, the rest cut off
     'labels': (),  # colours of label images, ((0, 0, 0), (255, 0, 0), ...): they are then scored as such, too
+    # The inputs are label images: channels_a counts a channel for each label, by the colours in `labels` or by ids,
+    'onehot': False,
+    'edges': False,  # and one for the edges of instances (labels)
     'flip': True,  # mirror half of the training pairs, left to right
     # earth
-    'task': 'relief',  # relief, satellite or map
-    'size': 256,  # of the tiles: 64, 128 or 256
-    'dir': '',  # where tiles are kept; empty: TFDS's own folder
-    # cycle_gan: task names the set, like horse2zebra
-    # folders
-    'path': '',  # of the user's images
+    'task': 'relief',  # relief, satellite or map; cycle_gan: the set, like horse2zebra
+    'size': 256,  # of the tiles: 64, 128 or 256; night: 64 or 128
+    'dir': '',  # where what is made of the data is kept; empty: TFDS's own folder; hub: that of its library
+    # others
+    'path': '',  # the folder or file of the images; hub: also the name of a data set
+    'column_a': 'imageA',  # hub: the column of the input
+    'column_b': 'imageB',  # and of the target
     'direction': 'ab',  # ba exchanges input and target
     'wrong_pairs': 0.0,  # share of the training pairs that get another image's target
     'limit': 0,  # so many training images alone, evenly spread over all; 0: all
@@ -189,12 +193,13 @@ def test() -> dict:
 RESNETS = ('resnet', 'pix2pixhd')
 GENERATORS = ('unet', *RESNETS)
 UNPAIRED = ('cyclegan', 'ugatit')
+SIDED = ('folders', 'tarball', 'hub', 'night', 'emoji')  # sources of two sides, either of which may be the input
 # What comes with this package; a method, net or source of your own may read any field.
 OURS = {
   'method': ('pix2pix', *UNPAIRED),
   'gen.name': (*GENERATORS, 'ugatit'),
   'disc.name': ('patchgan', 'ugatit'),
-  'data.name': ('earth', 'folders', 'cycle_gan'),
+  'data.name': ('earth', 'folders', 'cycle_gan', 'tarball', 'hub', 'night', 'emoji', 'labels'),
   'data.depth_a': (8, 16, 32),
   'data.depth_b': (8, 16, 32),
 }
@@ -211,9 +216,14 @@ READ_BY = {
   **{f'loss.{name}': ('method', UNPAIRED) for name in ('cycle_a', 'cycle_b', 'identity')},
   **{f'loss.{name}': ('method', ('pix2pix',)) for name in ('reconstruction', 'reconstruction_weight')},
   'pool': ('method', ('cyclegan',)),
-  'data.size': ('data.name', ('earth',)),
-  **{f'data.{name}': ('data.name', ('earth', 'cycle_gan')) for name in ('task', 'dir')},
-  **{f'data.{name}': ('data.name', ('folders',)) for name in ('path', 'direction', 'depth_a', 'depth_b')},
+  'data.size': ('data.name', ('earth', 'night')),
+  'data.task': ('data.name', ('earth', 'cycle_gan')),
+  'data.dir': ('data.name', ('earth', 'cycle_gan', 'tarball', 'hub')),
+  'data.path': ('data.name', (*SIDED, 'labels')),
+  'data.direction': ('data.name', SIDED),
+  **{f'data.{name}': ('data.name', ('hub',)) for name in ('column_a', 'column_b')},
+  'data.edges': ('data.name', ('labels',)),
+  **{f'data.depth_{side}': ('data.name', ('folders',)) for side in 'ab'},
   **{f'data.range_{side}': (f'data.depth_{side}', (32,)) for side in 'ab'},
 }
 SIGNED = ('data.range_a', 'data.range_b')  # the numbers that may be below zero
@@ -224,14 +234,20 @@ RENAMED_FIELDS = {'loss.l1': 'reconstruction_weight'}
 
 # What may stand after any config's colon, with its default; 0 and '' are resolved by `use_data`.
 DATA = {'data': 'earth', 'task': '', 'size': 0, 'path': '', 'direction': '', 'runlocal': False}
-OF_DATA = {'earth': ('task',), 'folder': ('path', 'direction'), 'cycle_gan': ('task',)}
+OF_DATA = {
+  'earth': ('task',),
+  'cycle_gan': ('task',),
+  **dict.fromkeys(('folder', 'tarball', 'hub', 'night', 'emoji'), ('path', 'direction')),
+  'labels': ('path',),
+}
+SMALL = ('earth', 'night', 'emoji')  # pictures of 64 px, if no other size is asked for
 
 
 def use_data(config: ConfigDict, args: ConfigDict, *, paired: bool, size: int = 256) -> None:
   """The data that `args` (of `parse_arg`, with the defaults DATA) ask for, and their sizes in px.
 
   Args:
-    paired: whether the method learns from pairs. size: of images that are not the Earth's, where `args` name none.
+    paired: whether the method learns from pairs. size: of images that are not small, where `args` name none.
 
   Raises:
     ValueError: unknown data, or an argument that is not for these data.
@@ -244,7 +260,9 @@ def use_data(config: ConfigDict, args: ConfigDict, *, paired: bool, size: int = 
       raise ValueError(f"argument '{name}' is for {owners}, not for data={args.data}")
   if paired and args.data == 'cycle_gan':
     raise ValueError('data=cycle_gan: its sets have no pairs; take --config=cyclegan or ugatit')
-  args.size = args.size or (64 if args.data == 'earth' else size)
+  if not paired and args.data == 'labels':
+    raise ValueError('data=labels: label images and photos are pairs; take --config=pix2pix or pix2pixhd')
+  args.size = args.size or (64 if args.data in SMALL else size)
   config.data.paired = paired
   config.data.crop_size = (args.size, args.size)
   if args.data == 'earth':
@@ -253,15 +271,20 @@ def use_data(config: ConfigDict, args: ConfigDict, *, paired: bool, size: int = 
     config.data.flip = False  # the light comes from the west: a mirrored tile is wrong, and made scores worse
     return
   config.data.load_size = (round(args.size * 286 / 256),) * 2
-  if args.data == 'folder':
-    config.data.update({'name': 'folders', 'path': args.path, 'direction': args.direction or 'ab'})
-  else:
-    config.data.update({'name': 'cycle_gan', 'task': args.task or 'horse2zebra'})
+  config.data.name = {'folder': 'folders'}.get(args.data, args.data)
+  if args.data == 'cycle_gan':
+    config.data.task = args.task or 'horse2zebra'
+    return
+  config.data.update({'path': args.path, 'direction': args.direction or 'ab'})
+  if args.data == 'night':
+    config.data.size = args.size
+  if args.data == 'labels':
+    config.data.update({'onehot': True, 'edges': True, 'channels_a': 36})  # 35 labels, as Cityscapes has
 
 
 def is_small(args: ConfigDict) -> bool:
-  """Whether small nets of our own are in place of the paper's: on the Earth's tiles below 256 px."""
-  return args.data == 'earth' and args.size < 256
+  """Whether small nets of our own are in place of the paper's: for small pictures below 256 px."""
+  return args.data in SMALL and args.size < 256
 
 
 def use_small(config: ConfigDict, *, batch_size: int, lr: float) -> None:

@@ -11,6 +11,9 @@ A method that learnt both directions, like cyclegan, translates B to A with --di
 Outputs are PNG of 8 or 16 bits, as config.data.depth_b says, and TIFF where that is 32 or they are neither gray nor
 RGB; an input .npy has an output .npy.
 
+Where a net takes label images (config.data.onehot), the inputs are such; the instances of test_label/, if it needs
+them, are read from test_inst/ beside it.
+
 Files that cannot be read are passed over, a line each, and the exit code is then 3. Nothing is overwritten
 without --overwrite.
 
@@ -26,7 +29,7 @@ from tqdm import tqdm
 
 from i2i_jax import cli
 from i2i_jax.config import from_dict, read_json
-from i2i_jax.data import images
+from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import chosen
 from i2i_jax.inference.predictor import SIZES, load
@@ -74,6 +77,7 @@ def translate(
   files, step = inputs(source), checkpoint.pick(workdir, step)
   of = from_dict(read_json(workdir / layout.CONFIG)).data
   kind_in, kind_out = (images.kind(of, side) for side in direction)
+  described = labels.of(of)
   targets = outputs(files, output, kind_out.ending, overwrite)
   trained = load(workdir, step, ahead='' if size == 'full' else direction)
   checkpoint.check_direction(trained.run, direction)
@@ -91,7 +95,7 @@ def translate(
   done: list[dict] = []
   for index, (file, target) in enumerate(tqdm(targets.items(), unit='image', disable=None)):
     try:
-      image = images.read(file, kind_in.channels, kind_in.depth)
+      image = labels.read_input(file, described) if described else images.read(file, kind_in.channels, kind_in.depth)
       inside = images.within(image, kind_in, str(file))
     except BadInput as error:
       print(f'passed over: {error}', file=sys.stderr)

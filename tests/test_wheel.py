@@ -88,6 +88,13 @@ def test_a_wheel_sweeps_and_imports_weights(i2i, tmp_path):
   assert (i2i.folder / 'imported' / 'checkpoints' / '0').is_dir()
 
 
+def test_a_wheel_has_all_configs(installed):
+  """Those in folders too, like reproduce/pix2pix."""
+  folders = ROOT / 'configs', installed / 'i2i_jax' / 'configs'
+  ours, theirs = ({p.relative_to(folder).as_posix() for p in folder.rglob('*.py')} for folder in folders)
+  assert theirs == ours and 'reproduce/pix2pix.py' in ours
+
+
 def test_help_is_instant_and_an_import_changes_nothing(tmp_path):
   """No environment variable, no process, no JAX; `i2i --help` imports neither JAX nor the commands."""
   code = """

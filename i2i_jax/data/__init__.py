@@ -9,7 +9,8 @@ two sets of images without partners. Where images belong together, like neighbou
 has a label of each: an interval then takes groups for independent, not images.
 
 With `config.data.degrade` the input is made here of the target, at the size that nets see: anew each time in
-training, always the same in evaluation.
+training, always the same in evaluation. With `config.data.onehot` it is a label image, of which labels.py makes
+channels.
 """
 
 import functools
@@ -23,7 +24,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2i_jax import registry
-from i2i_jax.data import degrade, images, jitter, sources
+from i2i_jax.data import degrade, images, jitter, labels, sources
 from i2i_jax.errors import BadInput, choice
 
 if TYPE_CHECKING:
@@ -123,11 +124,12 @@ def get(config: ConfigDict, split: str) -> Source:
   choice('split', split, SPLITS)
   choice('config.data.fit', config.data.fit, ('stretch', 'cover'))
   jitter.check(config.data)
-  kinds, degraded = images.kinds(config.data), degrade.of(config.data)
+  labelled, kinds, degraded = labels.of(config.data), images.kinds(config.data), degrade.of(config.data)
   if config.data.clip and all(kind.depth != 32 for kind in kinds.values()):
     raise BadInput('config.data.clip is for floats: set config.data.depth_a or depth_b to 32, or leave it out')
   try:
-    source = module_of(config.data.name).source(config.data, split)
+    source = module_of(config.data.name).source(labelled.asked(config.data) if labelled else config.data, split)
+    source = labels.Coded(source, labelled) if labelled else source
     first = source[0]
   except OSError as error:  # a source of the user's own that reads a file which is not there
     raise BadInput(f'config.data.name = {config.data.name}: {error}') from None
@@ -255,7 +257,7 @@ def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
 
   All are the same for a and b, unless they are no pair.
   """
-  kinds, degraded = images.kinds(config_data), degrade.of(config_data)
+  encode, degraded = labels.encoders(config_data), degrade.of(config_data)
   strength = config_data.get('jitter', 0.0)
 
   def view(image, crops, flip):
@@ -278,7 +280,7 @@ def augment(config_data: ConfigDict, paired: bool = True) -> Callable:
       colours = jitter.draw(strength, rng)
       a = colours(view(pair['a'], *first))
       b = (colours if paired else jitter.draw(strength, rng))(view(pair['b'], *second))
-    return {'a': images.to_float(a, kinds['a'].span), 'b': images.to_float(b, kinds['b'].span)}
+    return {'a': encode['a'](a), 'b': encode['b'](b)}
 
   return apply
 
@@ -311,7 +313,7 @@ def eval_batches(source: Source, config: ConfigDict, batch_size: int, limit: int
 
   Yields {'a', 'b': float32 [B, *crop_size, C] in [-1, 1], 'name': [str]}.
   """
-  kinds, degraded = images.kinds(config.data), degrade.of(config.data)
+  kinds, encode, degraded = images.kinds(config.data), labels.encoders(config.data), degrade.of(config.data)
 
   def read(index):
     pair = source[index]
@@ -319,7 +321,7 @@ def eval_batches(source: Source, config: ConfigDict, batch_size: int, limit: int
     sides = {k: images.fit(image, config.data.crop_size, config.data.fit) for k, image in sides.items()}
     if degraded:
       sides['a'] = degraded(sides['b'], np.random.default_rng(index))
-    return {k: images.to_float(image, kinds[k].span) for k, image in sides.items()} | {'name': pair['name']}
+    return {k: encode[k](image) for k, image in sides.items()} | {'name': pair['name']}
 
   indices = spread(len(source), limit or len(source))
   for start in range(0, len(indices), batch_size):

@@ -61,13 +61,17 @@ class Held(NamedTuple):
   alpha: bool = False  # whether the last channel is transparency
 
 
-def held(path: Path) -> Held:
+def held(path: Path, data: bytes | None = None) -> Held:
   """Reads an image file, turned as its EXIF says; palettes, CMYK and the like become RGB.
+
+  With `data`, the bytes of a file that lies in another one, `path` only names it; they are what Pillow reads.
 
   Raises:
     BadInput: naming the file and the reason.
   """
-  with reading(path):
+  with reading(path, data):
+    if data is not None:
+      return by_pillow(path, data)
     start = beginning(path)
     if start == NPY:
       return Held(native(npy(path)))
@@ -83,10 +87,10 @@ def held(path: Path) -> Held:
     return image._replace(values=65535 - image.values) if inverted else image
 
 
-def size(path: Path) -> tuple[int, int]:
+def size(path: Path, data: bytes | None = None) -> tuple[int, int]:
   """(width, height) of what `held` gives, from the header alone. Raises BadInput as `held` does."""
-  with reading(path):
-    start = beginning(path)
+  with reading(path, data):
+    start = beginning(path) if data is None else b''
     if start == NPY:
       height, width, _ = npy(path).shape
       return width, height
@@ -94,17 +98,17 @@ def size(path: Path) -> tuple[int, int]:
       with tiff(path) as (picture, _):
         sides = dict(zip(picture.axes, picture.shape, strict=True))
         return (sides['Y'], sides['X']) if orientation(picture.keyframe) > 4 else (sides['X'], sides['Y'])
-    with opened(path) as image:
+    with opened(path, data) as image:
       # Asked for its EXIF, Pillow decodes a whole PNG to see whether any comes after the pixels.
       exif = {} if image.format == 'PNG' and 'exif' not in image.info else image.getexif()
       return image.size[::-1] if exif.get(0x0112, 1) in (5, 6, 7, 8) else image.size
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path, data: bytes | None = None) -> Iterator[None]:
   """What goes wrong within becomes BadInput with the file's name."""
   try:
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if data is None and not stat.S_ISREG(os.stat(path).st_mode):
       raise BadInput(f'{path}: not a regular file')
     yield
   except BadInput:
@@ -203,26 +207,26 @@ def by_tifffile(path: Path, picture: tifffile.TiffPageSeries, axes: str) -> Held
 
 # --------------------------------------------------------------------------------------------------------- Pillow
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+def opened(path: Path, data: bytes | None = None) -> Iterator[ImageFile.ImageFile]:
   """An image file whose header could be read."""
   formats = sorted({name for name in FORMATS.values() if name != 'NPY'})
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')  # Pillow warns of odd metadata; what can't be read raises
-    with Image.open(path, formats=formats) as image:
+    with Image.open(path if data is None else io.BytesIO(data), formats=formats) as image:
       if image.width * image.height > MAX_PIXELS:
         raise BadInput(f'{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels')
       yield image
 
 
-def by_pillow(path: Path) -> Held:
+def by_pillow(path: Path, data: bytes | None = None) -> Held:
   """Of 16-bit colour, of which Pillow keeps one byte, both bytes are asked for: each as if it were the high one."""
-  with opened(path) as image:
+  with opened(path, data) as image:
     layout = layout_of(image)
     if layout == 'LA;16B':  # of these Pillow keeps one too, but the four fit into one pixel
       return Held(loaded(image, 'RGBA').view('>u2').astype(np.uint16), True)
     if deep := DEEP.fullmatch(layout):
       high = loaded(image).astype(np.uint16)
-      with opened(path) as again:
+      with opened(path, data) as again:
         values = high << 8 | loaded(again, layout[:-1] + OTHER_BYTE[deep[1]])
       return Held(values, True) if values.shape[-1] == 4 else keyed(values, image)
     if ';16' in layout and image.mode in ('RGB', 'RGBA', 'CMYK'):

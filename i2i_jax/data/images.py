@@ -18,7 +18,9 @@ from i2i_jax.data.formats import FORMATS
 from i2i_jax.data.formats import size as size  # a name of this module too
 from i2i_jax.errors import BadInput
 
-DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}  # by depth
+IDS = 31  # bits of ids of labels, which are int32 and never below zero
+# By depth.
+DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), IDS: np.dtype(np.int32), 32: np.dtype(np.float32)}
 SPAN = (0.0, 1.0)
 GAP = 2  # px between the images of a grid
 
@@ -41,9 +43,11 @@ class Kind(NamedTuple):
 def kind(config_data: ConfigDict, side: str) -> Kind:
   """Raises BadInput where the fields of a side make no sense."""
   channels, depth, span = (config_data[f'{name}_{side}'] for name in ('channels', 'depth', 'range'))
+  if side == 'a' and config_data.onehot:
+    return Kind(side, 1 + bool(config_data.edges), IDS, SPAN, False)
   if channels < 1:
     raise BadInput(f'config.data.channels_{side} = {channels} must be at least 1')
-  if depth not in DTYPES:
+  if depth not in DTYPES or depth == IDS:
     raise BadInput(f'config.data.depth_{side} = {depth} must be 8, 16, or 32 (floats)')
   if len(span) != 2 or not span[0] < span[1]:
     raise BadInput(f'config.data.range_{side} = {tuple(span)} must be (low, high), the values that become -1 and 1')
@@ -60,7 +64,7 @@ def list_images(folder: Path) -> list[Path]:
   return sorted(p for p in folder.iterdir() if p.suffix.lower() in FORMATS and not p.name.startswith('.'))
 
 
-def read(path: Path, channels: int | None = None, depth: int = 8) -> np.ndarray:
+def read(path: Path, channels: int | None = None, depth: int = 8, data: bytes | None = None) -> np.ndarray:
   """Reads an image file as [H, W, C]: uint8, uint16 or float32, for a depth of 8, 16 or 32.
 
   8 and 16 bits are scaled to one another; at 32 values stay the numbers that the file holds. EXIF rotation is
@@ -68,11 +72,12 @@ def read(path: Path, channels: int | None = None, depth: int = 8) -> np.ndarray:
 
   Args:
     channels: how many it must have; gray and RGB, 1 and 3, are turned into one another. None keeps what there is.
+    data: the file's bytes, where it lies in another file; `path` then only names it.
 
   Raises:
     BadInput: naming the file and the reason.
   """
-  return adapted(formats.held(path), path, channels, depth)
+  return adapted(formats.held(path, data), path, channels, depth)
 
 
 def adapted(held: formats.Held, path: Path, channels: int | None, depth: int) -> np.ndarray:
@@ -164,17 +169,20 @@ def within(image: np.ndarray, kind: Kind, name: str) -> np.ndarray:
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """[H, W, C] of any C and depth to [*size, C]: bicubic with antialiasing (Pillow's), as the reference.
 
-  Whole numbers stay within their range; floats may overshoot theirs.
+  Whole numbers stay within their range; floats may overshoot theirs. Ids are never mixed: by Pillow's NEAREST.
   """
   if image.shape[:2] == tuple(size):
     return image
   height, width = size
+  how = Image.Resampling.NEAREST if image.dtype == np.int32 else Image.Resampling.BICUBIC
 
   def one(plane: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(plane).resize((width, height), how))
 
   if image.dtype == np.uint8:
     return one(image) if image.shape[2] == 3 else np.stack([one(image[..., c]) for c in range(image.shape[2])], -1)
+  if image.dtype == np.int32:
+    return np.stack([one(image[..., c]) for c in range(image.shape[2])], -1)
   resized = np.stack([one(image[..., c].astype(np.float32)) for c in range(image.shape[2])], -1)
   return np.rint(np.clip(resized, 0, 65535)).astype(np.uint16) if image.dtype == np.uint16 else resized
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from i2i_jax import data
 from i2i_jax.config import from_dict, read_json
-from i2i_jax.data import images
+from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import baselines, features, metrics, protocols
 from i2i_jax.evaluation.measure import Measure, make
@@ -70,7 +70,7 @@ def turned(batches: Iterable[dict], direction: str) -> Iterator[dict]:
 
 def names_of(protocol: Protocol, config: ConfigDict, paired: bool) -> tuple[str, ...]:
   """The metrics that a protocol has for a data set: of pairs only where images have partners."""
-  names = protocol.metrics or metrics.without_weights(bool(config.data.labels))
+  names = protocol.metrics or metrics.without_weights(bool(config.data.labels) and not config.data.onehot)
   return tuple(name for name in names if paired or metrics.entry(name).whole_set)
 
 
@@ -232,14 +232,18 @@ def batches_of(source: Any, config: ConfigDict) -> Iterator[dict]:
 def fit_rivals(config: ConfigDict, direction: str) -> dict[str, Callable]:
   """The baselines, fitted on pairs: also where the method did not learn from any, or from wrong ones.
 
-  A folder without pairs has none to fit the regression on, so it is left out there.
+  A folder without pairs has none to fit the regression on, so it is left out there. Of label images they see the
+  colours.
   """
-  none = config.data.name in ('folders', 'cycle_gan') and not config.data.paired
+  none = config.data.name in ('folders', 'cycle_gan', 'hub') and not config.data.paired
   config = config.copy_and_resolve_references()
   config.data.update({'paired': not none, 'wrong_pairs': 0.0})
   train = data.eval_batches(data.get(config, 'train'), config, BATCH, limit=FIT_IMAGES)
+  see = labels.drawer(config.data)
+  train = ({**batch, 'a': see(batch['a'])} for batch in train)
   fitted = baselines.fit(turned(train, direction), config.data[f'channels_{direction[1]}'], seed=config.seed)
-  return {who: predict for who, predict in fitted.items() if not (none and who == 'linear')}
+  kept = {who: predict for who, predict in fitted.items() if not (none and who == 'linear')}
+  return {who: lambda a, first=0, predict=predict: predict(see(a), first) for who, predict in kept.items()}
 
 
 def unlike_of(source: Any, trained: Predictor, direction: str) -> dict[str, float]:
@@ -257,12 +261,12 @@ def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str)
   folder.mkdir(exist_ok=True)
   for old in folder.glob('*.png'):
     old.unlink()
-  indices = data.spread(len(source), PICTURES)
+  indices, see = data.spread(len(source), PICTURES), labels.drawer(trained.run.config.data)
   batches = data.eval_batches(source, trained.run.config, 1, limit=PICTURES)
   for index, batch in zip(indices, batches, strict=True):
     a, b = (batch[side] for side in direction)
     output = trained.predict(a, direction, index)
-    for kind, image in {'input': a, 'output': output, **({'target': b} if source.paired else {})}.items():
+    for kind, image in {'input': see(a), 'output': output, **({'target': b} if source.paired else {})}.items():
       images.write_png(folder / f'{batch["name"][0]}_{kind}.png', images.drawn(image[0]))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from i2i_jax.data import images
+from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.inference import unlike
 from i2i_jax.methods.base import Translator, generators
@@ -66,7 +66,7 @@ class Predictor(NamedTuple):
     Each has the depth of its side, config.data.depth_a and depth_b: uint8, uint16, or float32 in the side's range.
 
     Args:
-      pictures: a list of them, or an array [N, H, W, C].
+      pictures: a list of them, or an array [N, H, W, C]; label images as `Labels.ids` (data/labels.py) takes them.
       size: 'input': the net sees a picture at the size that it was trained at, and the output is brought back to the
         picture's own; 'train': the output stays at the size of training; 'full': the net sees all of its pixels,
         padded by reflection to what it can halve, and the padding is cut off. With config.data.fit = 'cover' the
@@ -89,6 +89,8 @@ class Predictor(NamedTuple):
     checkpoint.check_direction(self.run, direction)
     of = self.run.config.data
     source, target = (images.kind(of, side) for side in direction)
+    if described := labels.of(of):
+      picture = described.ids(picture)
     dtype = images.DTYPES[source.depth]
     if picture.dtype != dtype or picture.ndim != 3 or picture.shape[-1] != source.channels:
       raise BadInput(
@@ -102,7 +104,7 @@ class Predictor(NamedTuple):
     else:
       seen = images.fit(picture, of.crop_size, of.fit)
     height, width = seen.shape[:2]
-    x = images.to_float(padded(seen, self.multiple(direction)), source.span)
+    x = labels.encoders(of)[direction[0]](padded(seen, self.multiple(direction)))
     fake = self.predict(x[None], direction, index)[0, :height, :width]
     if size == 'input' and target.depth != 8:  # before it is rounded or, as a float that overshoots, clipped
       fake = images.resize(fake, picture.shape[:2])

@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 
 from i2i_jax import data
 from i2i_jax.config import to_dict
-from i2i_jax.data import images
+from i2i_jax.data import images, labels
 from i2i_jax.errors import RunFault
 from i2i_jax.evaluation import scoring
 from i2i_jax.evaluation.measure import make
@@ -72,7 +72,7 @@ def validate(plan: Plan, writer: Writer) -> Hook:
   config, method = plan.config, plan.method
   measures = [(every, make(names, nets, shardings=plan.shardings)) for every, names, nets in plan.evals]
   predict = {d: Program(translator, plan.shardings, config.seed) for d, translator in method.translators.items()}
-  view = attention.viewer(method, config)
+  view, see = attention.viewer(method, config), labels.drawer(config.data)
 
   def act(step, state):
     for direction, (every, measure) in itertools.product(method.translators, measures):
@@ -88,6 +88,7 @@ def validate(plan: Plan, writer: Writer) -> Hook:
   def draw(step, state):
     batch = next(data.eval_batches(plan.val_data, config, config.samples, limit=config.samples))
     columns = sample_columns({d: functools.partial(p, state) for d, p in predict.items()}, batch)
+    columns = {name: see(x) if name == 'input' else x for name, x in columns.items()}
     rows = [[images.drawn(x) for x in row] for row in zip(*columns.values(), strict=True)]
     writer.picture(step, layout.SAMPLES, images.grid(rows))
     if view:

@@ -363,7 +363,7 @@ def test_resizing_takes_any_channels(channels):
 
 
 def test_folders_module_is_found_by_its_name():
-  assert {'earth', 'folders', 'cycle_gan'} == set(data.SOURCES)
+  assert {'earth', 'folders', 'cycle_gan', 'tarball', 'hub', 'night', 'emoji', 'labels'} == set(data.SOURCES)
   assert folders.STAND_INS['train'] == ('train',)
 
 

@@ -263,7 +263,7 @@ def test_what_stays_in_memory_is_counted_by_its_bytes(tmp_path, monkeypatch, dep
   needed = 3 * 8 * 12 * (depth // 8 + 3)
   opened = []
   original = formats.held
-  monkeypatch.setattr(formats, 'held', lambda path: opened.append(path) or original(path))
+  monkeypatch.setattr(formats, 'held', lambda path, *more: opened.append(path) or original(path, *more))
   for room in (needed, needed - 1):
     monkeypatch.setattr(data, 'CACHE_BYTES', room)
     source = data.get(config, 'train')

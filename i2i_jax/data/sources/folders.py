@@ -19,11 +19,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2i_jax.data import Unpaired, degrade, formats, images, split_of
+from i2i_jax.data.sources._pairs import STAND_INS
 from i2i_jax.errors import BadInput, choice
 
 SHARES = {'val': 0.1, 'test': 0.1}  # of a folder without train/, by names; the rest is train
 UNPACKED = ('.npy', '.tif', '.tiff', '.bmp')
-STAND_INS = {'train': ('train',), 'val': ('val', 'test', 'train'), 'test': ('test', 'val')}
 
 
 class Pairs:
