@@ -87,16 +87,8 @@ class Predictor(NamedTuple):
   ) -> np.ndarray:
     """One picture [H, W, C]; `index` draws its dropout."""
     checkpoint.check_direction(self.run, direction)
-    of = self.run.config.data
-    source, target = (images.kind(of, side) for side in direction)
-    if described := labels.of(of):
-      picture = described.ids(picture)
-    dtype = images.DTYPES[source.depth]
-    if picture.dtype != dtype or picture.ndim != 3 or picture.shape[-1] != source.channels:
-      raise BadInput(
-        f'a picture to translate is {dtype} [H, W, {source.channels}], not {picture.dtype} {picture.shape}'
-      )
-    picture = images.within(picture, source, 'a picture to translate')
+    of, picture = self.run.config.data, self.taken(picture, direction)
+    target = images.kind(of, direction[1])
     if size == 'full':
       seen = picture
     elif size == 'input' and of.fit == 'cover':  # all of it, not the middle alone
@@ -111,6 +103,19 @@ class Predictor(NamedTuple):
     output = images.from_float(fake, target.depth, target.span)
     return images.resize(output, picture.shape[:2]) if size == 'input' else output
 
+  def taken(self, picture: np.ndarray, direction: str) -> np.ndarray:
+    """A picture [H, W, C] as the direction's inputs are stored; raises BadInput where it is none of them."""
+    of = self.run.config.data
+    source = images.kind(of, direction[0])
+    if described := labels.of(of):
+      picture = described.ids(picture)
+    dtype = images.DTYPES[source.depth]
+    if picture.dtype != dtype or picture.ndim != 3 or picture.shape[-1] != source.channels:
+      raise BadInput(
+        f'a picture to translate is {dtype} [H, W, {source.channels}], not {picture.dtype} {picture.shape}'
+      )
+    return images.within(picture, source, 'a picture to translate')
+
   def unlike(self, picture: np.ndarray, direction: str = 'ab') -> float | None:
     """How unlike the training inputs a picture [H, W, C] is: above 1 its output is not to be trusted.
 
@@ -120,7 +125,7 @@ class Predictor(NamedTuple):
     if known is None:
       return None
     of = self.run.config.data
-    x = images.to_float(images.fit(picture, of.crop_size, of.fit), images.kind(of, direction[0]).span)
+    x = labels.encoders(of)[direction[0]](images.fit(self.taken(picture, direction), of.crop_size, of.fit))
     return float(unlike.scores(known, x[None])[0])
 
   def multiple(self, direction: str) -> int:

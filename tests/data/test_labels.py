@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_jax import data, fields, train
+from i2i_jax import check, data, fields, train
+from i2i_jax.config import from_dict, read_json
 from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import protocols, scoring
@@ -177,7 +178,7 @@ def run(tmp_path_factory):
 
 def test_a_label_image_goes_in_and_a_photo_comes_out(run, tmp_path, capsys):
   assert translate(run / 'run', run / 'streets' / 'test_label', tmp_path / 'out') == 0
-  outputs = {path.stem: images.read(path) for path in (tmp_path / 'out').iterdir()}
+  outputs = {path.stem: images.read(path) for path in (tmp_path / 'out').glob('*.png')}
   assert {output.shape for output in outputs.values()} == {(32, 64, 3)} and len(outputs) == 3
   net = load(run / 'run')
   file = run / 'streets' / 'test_label' / 'aachen_1_labelIds.png'
@@ -191,6 +192,15 @@ def test_a_label_image_goes_in_and_a_photo_comes_out(run, tmp_path, capsys):
   assert full[0].shape == (30, 50, 3)
   with pytest.raises(BadInput, match=r'a label image is int32 \[H, W, 2\]'):
     net.translate([outputs[file.stem]])
+
+
+def test_a_look_at_label_images_shows_their_colours(run, tmp_path):
+  config = from_dict(read_json(run / 'run' / 'config.json'))
+  check.check(config, tmp_path / 'check')
+  stored = read_json(tmp_path / 'check' / 'check.json')
+  labels_seen, photos = (stored['splits']['train'][side] for side in 'ab')
+  assert labels_seen['images'] == photos['images'] == 3 and len(labels_seen['mean']) == 3
+  assert (tmp_path / 'check' / 'check.html').stat().st_size > 10_000
 
 
 def test_label_images_that_do_not_do_are_passed_over(run, tmp_path, capsys):

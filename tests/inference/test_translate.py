@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 def test_good_files_are_written_and_bad_ones_named(run, folder, tmp_path, capsys):
   assert translate.translate(run, folder, tmp_path / 'out') == 1
-  assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['a.jpg.png', 'a.png.png', 'c.png']
+  assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['a.jpg.png', 'a.png.png', 'c.png', 'translate.json']
   said = capsys.readouterr()
   assert 'broken.png' in said.err and 'the net sees images at 24x16' in said.out
   with pytest.raises(BadInput, match='is there already'):

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from i2i_jax import data
-from i2i_jax.data import degrade, images
+from i2i_jax.data import degrade, images, labels
 from i2i_jax.data.checks import duplicates
 from i2i_jax.errors import BadInput
 
@@ -76,13 +76,14 @@ def images_at(source: Any, place: int, config: ConfigDict, sides: str = 'ab') ->
   else:
     pair = source[place]
     found = {side: (pair[side], pair['name']) for side in sides}
-  kinds = images.kinds(config.data)
-  return {side: (in_8_bits(image, kinds[side], name), name) for side, (image, name) in found.items()}
+  kinds, encode = images.kinds(config.data), labels.encoders(config.data)
+  draw = {'a': labels.drawer(config.data), 'b': lambda x: x}
 
+  def in_8_bits(image: np.ndarray, side: str, name: str) -> np.ndarray:
+    image = images.within(image, kinds[side], name)
+    return image if kinds[side].depth == 8 else images.to_uint8(draw[side](encode[side](image)))
 
-def in_8_bits(image: np.ndarray, kind: images.Kind, name: str) -> np.ndarray:
-  image = images.within(image, kind, name)
-  return image if kind.depth == 8 else images.to_uint8(images.to_float(image, kind.span))
+  return {side: (in_8_bits(image, side, name), name) for side, (image, name) in found.items()}
 
 
 def looked_at(image: np.ndarray, name: str, place: int) -> tuple:
