@@ -72,6 +72,7 @@ def test_the_way_back_and_without_pairs(globe):
   source = data.get(config_of('night', globe[0], paired=False), 'train')
   blocks = [{earth.block_of(*corner, 2) for corner in source.items[side]} for side in 'ab']
   assert all(blocks) and not blocks[0] & blocks[1]
+  assert all(set(data.groups(source, side)) == {f'{y},{x}' for y, x in blocks['ab'.index(side)]} for side in 'ab')
   assert data.get(config_of('night', globe[0], paired=False), 'test').paired
 
 
@@ -138,6 +139,7 @@ def test_emoji_the_other_way_and_without_pairs(emoji):
   source = data.get(config_of('emoji', emoji, paired=False), 'train')
   bases = [{name.partition('-')[0] for name in source.items[side]} for side in 'ab']
   assert all(bases) and not bases[0] & bases[1]
+  assert all(set(data.groups(source, side)) == bases['ab'.index(side)] for side in 'ab')
 
 
 def test_emoji_that_are_missing_are_asked_for(tmp_path):

@@ -73,4 +73,4 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs | Unpaired:
     return _pairs.Pairs(names, read, fingerprint, [base(name) for name in names])
   bases = sorted({base(name) for name in names})
   a, b = ([name for name in names if base(name) in set(bases[half::2])] for half in (0, 1))
-  return Unpaired(a, b, read, f'{fingerprint}-unpaired')
+  return Unpaired(a, b, read, f'{fingerprint}-unpaired', base)

@@ -69,10 +69,12 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs | Unpaired:
     part = images.recolour(pictures[side][y : y + size, x : x + size], channels)
     return part, earth.place(x + size / 2, y + size / 2, scale)
 
+  def block(corner):
+    return '{},{}'.format(*earth.block_of(*corner, scale))
+
   read, found = _pairs.sided(config, tile), corners(split, size, scale)
-  blocks = [earth.block_of(x, y, scale) for x, y in found]
   fingerprint = f'night-{fingerprint}-{size}-{split}-{len(found)}'
   if config.paired or split != 'train':
-    return _pairs.Pairs(found, read, fingerprint, [f'{row},{column}' for row, column in blocks])
-  a, b = ([found[i] for i in half] for half in earth.halves(blocks))
-  return Unpaired(a, b, read, f'{fingerprint}-unpaired')
+    return _pairs.Pairs(found, read, fingerprint, [block(corner) for corner in found])
+  a, b = ([found[i] for i in half] for half in earth.halves([earth.block_of(*corner, scale) for corner in found]))
+  return Unpaired(a, b, read, f'{fingerprint}-unpaired', block)
