@@ -10,6 +10,7 @@ docs/numbers.md.
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ METRICS = {'psnr': '.2f', 'l1': '.3f', 'energy_1': '.2f', 'grid': '.2f'}
 FILE, RUNS = Path('docs/numbers.md'), Path('runs/numbers')
 PIX2PIX = 'pix2pix:task={},size=64'
 LIKE_UNPAIRED = ('--config.gen.upsample=nearest', '--config.gen.padding=reflect', '--config.batch_size=4')
+RESIDUAL = ('--config.gen.residual=True', '--config.gen.upsample=nearest', '--config.loss.gan=none')
 # Name: config, fields, directions.
 TRAINED = {
   'relief': (PIX2PIX.format('relief'), (), ('ab',)),
@@ -30,6 +32,8 @@ TRAINED = {
   'satellite': (PIX2PIX.format('satellite'), (), ('ab',)),
   'map': (PIX2PIX.format('map'), (), ('ab',)),
   'paired': (PIX2PIX.format('relief'), LIKE_UNPAIRED, ('ab',)),
+  'superres': (PIX2PIX.format('satellite'), ("--config.data.degrade='superres(4)'", *RESIDUAL), ('ab',)),
+  'colour': (PIX2PIX.format('satellite'), ('--config.data.degrade=gray', *RESIDUAL), ('ab',)),
   'unpaired': ('cyclegan:task=relief,size=64', (), ('ab', 'ba')),
 }
 
@@ -87,7 +91,7 @@ def commands(name: str) -> list[str]:
 def run(name: str):
   for line in commands(name):
     print(f'\n{name}: {line}', flush=True)
-    subprocess.run([sys.executable, '-m', 'i2i_jax', *line.split()[1:]], check=True)
+    subprocess.run([sys.executable, '-m', 'i2i_jax', *shlex.split(line)[1:]], check=True)
 
 
 def scores(name: str) -> list[tuple[str, ...]]:
