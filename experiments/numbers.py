@@ -24,7 +24,12 @@ METRICS = {'psnr': '.2f', 'l1': '.3f', 'energy_1': '.2f', 'grid': '.2f'}
 FILE, RUNS = Path('docs/numbers.md'), Path('runs/numbers')
 PIX2PIX = 'pix2pix:task={},size=64'
 LIKE_UNPAIRED = ('--config.gen.upsample=nearest', '--config.gen.padding=reflect', '--config.batch_size=4')
-RESIDUAL = ('--config.gen.residual=True', '--config.gen.upsample=nearest', '--config.loss.gan=none')
+RESIDUAL = (
+  '--config.gen.residual=True',
+  '--config.gen.upsample=nearest',
+  '--config.loss.gan=none',
+  '--config.steps=1500',
+)
 # Name: config, fields, directions.
 TRAINED = {
   'relief': (PIX2PIX.format('relief'), (), ('ab',)),

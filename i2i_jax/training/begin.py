@@ -7,7 +7,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from i2i_jax import data
-from i2i_jax.errors import BadInput
+from i2i_jax.errors import BadInput, RunFault
 from i2i_jax.inference import unlike
 from i2i_jax.methods import base
 from i2i_jax.plan import Plan
@@ -49,13 +49,20 @@ def resumed(
 
 
 def keep_inputs(plan: Plan) -> None:
-  """Stores what the training inputs of each direction are like, once a run: `translate` then says what is unlike."""
+  """Stores what the training inputs of each direction are like, once a run: `translate` then says what is unlike.
+
+  Raises:
+    RunFault: one of up to 300 that are looked at cannot be read.
+  """
   for side in {direction[0]: None for direction in plan.method.translators}:
-    file = plan.workdir / layout.inputs(side)
-    if not file.exists():
+    file, groups = plan.workdir / layout.inputs(side), data.groups(plan.train_data, side)
+    if file.exists() or len(groups) < unlike.FEWEST:
+      continue
+    try:
       batches = data.eval_batches(plan.train_data, plan.config, 16, limit=unlike.MOST)
       images = np.concatenate([unlike.seen(batch[side]) for batch in batches])
-      groups = data.groups(plan.train_data, side)
-      known = unlike.learn(images, [groups[i] for i in data.spread(len(groups), unlike.MOST)])
-      if known:
-        unlike.save(file, known)
+    except BadInput as error:
+      raise RunFault(str(error)) from None
+    known = unlike.learn(images, [groups[i] for i in data.spread(len(groups), unlike.MOST)])
+    if known:
+      unlike.save(file, known)
