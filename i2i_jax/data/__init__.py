@@ -76,8 +76,11 @@ class Limited:
   def __init__(self, pairs: Source, limit: int) -> None:
     self.pairs, self.paired, self.chosen = pairs, pairs.paired, spread(len(pairs), limit)
     self.fingerprint = f'{pairs.fingerprint}-limit-{len(self.chosen)}'
-    labels = groups(pairs)
-    self.groups = [labels[i] for i in self.chosen]
+
+  @property
+  def groups(self) -> list[str]:
+    labels_of_all = groups(self.pairs)
+    return [labels_of_all[i] for i in self.chosen]
 
   def __len__(self) -> int:
     return len(self.chosen)
@@ -107,6 +110,10 @@ class WrongPairs:
     wrong = np.random.default_rng([seed, count]).permutation(len(pairs))[:count]
     self.partner[wrong] = np.roll(wrong, 1)
     self.fingerprint = f'{pairs.fingerprint}-wrong-{count}-{seed}'
+
+  @property
+  def groups(self) -> list[str]:
+    return groups(self.pairs)
 
   def __len__(self) -> int:
     return len(self.pairs)

@@ -471,3 +471,12 @@ def test_what_has_no_pairs_must_be_able_to_draw(tiny, monkeypatch):
   monkeypatch.setattr(fake, 'source', lambda config, split: pairs)
   with pytest.raises(BadInput, match=r'must be an i2i_jax\.data\.Unpaired'):
     data.get(tiny, 'train')
+
+
+def test_some_of_the_pairs_and_wrong_ones_belong_together_as_before(tiny, monkeypatch):
+  labels = [f'block {i // 3}' for i in range(16)]
+  monkeypatch.setattr(fake.Pairs, 'groups', labels, raising=False)
+  with tiny.unlocked():
+    tiny.data.update({'limit': 8, 'wrong_pairs': 0.5})
+  source = data.get(tiny, 'train')
+  assert data.groups(source) == [labels[i] for i in data.spread(16, 8)]
