@@ -56,8 +56,9 @@ def train(
   if plan.start >= plan.end:
     print(f'{workdir} is complete: {plan.start} of {plan.end} steps done, nothing to train')
     return 0
-  for line in [] if plan.start else checks.quick(plan.train_data, config):
-    print(f'warning: {line}; i2i check shows more', file=sys.stderr)
+  if plan.start == 0:
+    for line in checks.quick(plan.train_data, config):
+      print(f'warning: {line}; i2i check shows more', file=sys.stderr)
 
   # ------------------------------------------------------------------------------------------------- compile
   init_key, key = jax.random.split(jax.random.key(config.seed))

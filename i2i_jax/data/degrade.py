@@ -29,7 +29,7 @@ def gray(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   """The luma of ITU-R 601 in each channel."""
   if image.shape[-1] != 3:
     raise BadInput(f"config.data.degrade: 'gray' takes pictures of 3 channels, not {image.shape[-1]}")
-  return np.repeat(images.recolour(image, 1), 3, axis=-1)
+  return images.recolour(images.recolour(image, 1), 3)
 
 
 def noise(image: np.ndarray, rng: np.random.Generator, deviation: float = 25) -> np.ndarray:

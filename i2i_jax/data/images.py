@@ -22,6 +22,7 @@ IDS = 31  # bits of ids of labels, which are int32 and never below zero
 # By depth.
 DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), IDS: np.dtype(np.int32), 32: np.dtype(np.float32)}
 SPAN = (0.0, 1.0)
+SMALL = 64  # px, at least, of the shorter side of what `reduced` gives
 GAP = 2  # px between the images of a grid
 
 
@@ -202,6 +203,19 @@ def fit(image: np.ndarray, size: tuple[int, int], how: str) -> np.ndarray:
   return image[top : top + size[0], left : left + size[1]]
 
 
+def reduced(pictures: np.ndarray) -> np.ndarray:
+  """Pictures [N, H, W, C] by a whole factor, so that the shorter side has 64 to 127 px; smaller ones as they are."""
+  return pooled(pictures, max(1, min(pictures.shape[1:3]) // SMALL))
+
+
+def pooled(x: np.ndarray, size: int) -> np.ndarray:
+  """Means of squares of `size` px; what is over at the ends is left out."""
+  count, height, width, channels = x.shape
+  height, width = height // size, width // size
+  x = x[:, : height * size, : width * size].reshape(count, height, size, width, size, channels)
+  return x.mean((2, 4))
+
+
 def to_float(image: np.ndarray, span: tuple[float, float] = SPAN) -> np.ndarray:
   """uint8, uint16, or floats of a range `span`, to float32 in [-1, 1]."""
   if image.dtype.kind == 'f':
@@ -227,8 +241,12 @@ def to_uint8(image: Any) -> np.ndarray:
 
 
 def drawn(image: Any) -> np.ndarray:
-  """Floats [H, W, C] in [-1, 1] as a picture, uint8 [H, W, 3 or 1]: the first three channels, or the first."""
-  image = to_uint8(image)
+  """Floats [H, W, C] in [-1, 1] as a picture, uint8 [H, W, 3 or 1]."""
+  return visible(to_uint8(image))
+
+
+def visible(image: np.ndarray) -> np.ndarray:
+  """The channels of [..., C] that are looked at: the first three, or the first."""
   return image[..., : 3 if image.shape[-1] >= 3 else 1]
 
 
@@ -275,7 +293,4 @@ def grid(rows: list[list[np.ndarray]], gap: int = GAP) -> np.ndarray:
     spaced = [x for part in parts for x in (part, np.full(space, 255, np.uint8))]
     return np.concatenate(spaced[:-1], axis)
 
-  def rgb(x):
-    return x[..., :3] if x.shape[-1] >= 3 else np.repeat(x[..., :1], 3, axis=-1)
-
-  return line([line([rgb(x) for x in row], 1) for row in rows], 0)
+  return line([line([recolour(visible(x), 3) for x in row], 1) for row in rows], 0)

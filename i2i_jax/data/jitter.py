@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 from ml_collections import ConfigDict
 
+from i2i_jax.data import images
 from i2i_jax.errors import BadInput
 
 MOST, MOST_HUE = 0.8, 0.2  # at strength 1
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def check(config_data: ConfigDict) -> None:
@@ -66,12 +66,12 @@ def brightness(x: np.ndarray, factor: float) -> np.ndarray:
 
 def contrast(x: np.ndarray, factor: float) -> np.ndarray:
   """Between the mean of its grays and itself, or beyond."""
-  return factor * x + (1 - factor) * gray(x).mean()
+  return factor * x + (1 - factor) * images.recolour(x, 1).mean()
 
 
 def saturation(x: np.ndarray, factor: float) -> np.ndarray:
   """Between its grays and itself, or beyond."""
-  return factor * x + (1 - factor) * gray(x)
+  return factor * x + (1 - factor) * images.recolour(x, 1)
 
 
 def hue(x: np.ndarray, turn: float) -> np.ndarray:
@@ -84,8 +84,3 @@ def hue(x: np.ndarray, turn: float) -> np.ndarray:
   )
   at = (sixth + 6 * turn + np.array([5, 3, 1], np.float32)) % 6
   return value - chroma * np.clip(np.minimum(at, 4 - at), 0, 1)
-
-
-def gray(x: np.ndarray) -> np.ndarray:
-  """[H, W, 1]: the luma of ITU-R 601."""
-  return (x @ LUMA)[..., None] if x.shape[-1] == 3 else x

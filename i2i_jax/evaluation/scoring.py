@@ -248,7 +248,7 @@ def fit_rivals(config: ConfigDict, direction: str) -> dict[str, Callable]:
 
 def unlike_of(source: Any, trained: Predictor, direction: str) -> dict[str, float]:
   """How unlike the training inputs each of up to 200 inputs is, by name: above 1 it is. Empty: it cannot be told."""
-  known, found = trained.known[direction], dict[str, float]()
+  known, found = trained.known(direction), dict[str, float]()
   if known:
     for batch in data.eval_batches(source, trained.run.config, BATCH, limit=LOOKED_AT):
       scores = unlike.scores(known, batch[direction[0]])

@@ -1,5 +1,6 @@
 """A trained run that translates: what commands, the page, attention maps and notebooks stand on."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -53,7 +54,7 @@ class Predictor(NamedTuple):
 
   run: checkpoint.Run
   functions: dict[str, Program]  # of each direction
-  known: dict[str, unlike.Known | None]  # of each direction, what its training inputs are like
+  known: Callable[[str], unlike.Known | None]  # direction -> what its training inputs are like, read when asked for
 
   def predict(self, x: np.ndarray, direction: str = 'ab', first: int = 0) -> np.ndarray:
     """float32 [N, H, W, C] in [-1, 1] to [N, H, W, C']. `first`: the first image's place, which draws its dropout."""
@@ -121,7 +122,7 @@ class Predictor(NamedTuple):
 
     None where the run does not know: it is older, or learnt from few pictures.
     """
-    known = self.known.get(direction)
+    known = self.known(direction)
     if known is None:
       return None
     of = self.run.config.data
@@ -164,7 +165,7 @@ def load(
     functions[ahead].compiled(part, (*of.crop_size, of[f'channels_{ahead[0]}']))
     memory.give_back()
   run = checkpoint.read(Path(workdir), run, part)
-  known = {d: unlike.load(Path(workdir) / layout.inputs(d[0])) for d in functions}
+  known = functools.cache(lambda direction: unlike.load(Path(workdir) / layout.inputs(direction[0])))
   return Predictor(run, functions, known)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2i_jax.data.checks.pairing import pooled, reduced
+from i2i_jax.data.images import pooled, reduced
 
 FEWEST = 50  # training inputs that say what is usual
 MOST = 300  # of them, evenly spread, are looked at

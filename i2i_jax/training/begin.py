@@ -55,9 +55,10 @@ def keep_inputs(plan: Plan) -> None:
     RunFault: one of up to 300 that are looked at cannot be read.
   """
   for side in {direction[0]: None for direction in plan.method.translators}:
-    file, groups = plan.workdir / layout.inputs(side), data.groups(plan.train_data, side)
-    if file.exists() or len(groups) < unlike.FEWEST:
+    file = plan.workdir / layout.inputs(side)
+    if file.exists() or len(plan.train_data) < unlike.FEWEST:
       continue
+    groups = data.groups(plan.train_data, side)
     try:
       batches = data.eval_batches(plan.train_data, plan.config, 16, limit=unlike.MOST)
       images = np.concatenate([unlike.seen(batch[side]) for batch in batches])

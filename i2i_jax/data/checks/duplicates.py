@@ -1,5 +1,6 @@
 """Images that are in a data set twice: re-encoded, scaled, mirrored or turned."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -35,31 +36,39 @@ def between(first: np.ndarray, second: np.ndarray) -> list[Twins]:
   An image that shows next to nothing has no twin: all such images are alike.
   """
   found = []
-  flat = second.reshape(len(second), -1)
-  norms = np.square(flat).sum(1)
-  for start in range(0, len(first), ROWS):
-    rows = first[start : start + ROWS]
-    distances = np.stack([apart(turned(rows, turn), flat, norms) for turn in range(len(TURNS))])
-    nearest = distances.reshape(len(TURNS), len(rows), -1).min(0).argmin(1)
-    for i, j in enumerate(nearest):
-      turn = int(distances[:, i, j].argmin())
-      if distances[turn, i, j] <= limit(rows[i]):
-        found.append(Twins(start + i, int(j), TURNS[turn]))
+  for start, limits, distances, turns in compared(first, second):
+    nearest = distances.argmin(1)
+    for i in np.flatnonzero(distances.min(1) <= limits):
+      found.append(Twins(int(start + i), int(nearest[i]), TURNS[turns[i, nearest[i]]]))
   return found
 
 
 def within(thumbnails: np.ndarray) -> list[Twins]:
   """Twins of one set [N, 16, 16], each pair once."""
-  found = []
-  flat = thumbnails.reshape(len(thumbnails), -1)
-  norms = np.square(flat).sum(1)
-  for start in range(0, len(thumbnails), ROWS):
-    rows = thumbnails[start : start + ROWS]
-    limits = np.array([limit(row) for row in rows])[:, None]
-    for turn in range(len(TURNS)):
-      close = apart(turned(rows, turn), flat, norms) <= limits
-      found += [Twins(start + i, int(j), TURNS[turn]) for i, j in np.argwhere(close) if j > start + i]
-  return list({twins[:2]: twins for twins in reversed(found)}.values())[::-1]
+  return [
+    Twins(int(start + i), int(j), TURNS[turns[i, j]])
+    for start, limits, distances, turns in compared(thumbnails, thumbnails)
+    for i, j in np.argwhere(distances <= limits[:, None])
+    if j > start + i
+  ]
+
+
+def compared(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+  """Thumbnails [N, 16, 16] against others [M, 16, 16], some rows at a time.
+
+  Yields the place of the first of them, their limits [n], and distances [n, M] at the best turn, and that [n, M].
+  """
+  others = second.reshape(len(second), -1)
+  norms = np.square(others).sum(1)
+  for start in range(0, len(first), ROWS):
+    rows = first[start : start + ROWS]
+    distances = apart(turned(rows, 0), others, norms)
+    turns = np.zeros(distances.shape, np.uint8)
+    for turn in range(1, len(TURNS)):
+      again = apart(turned(rows, turn), others, norms)
+      turns[again < distances] = turn
+      distances = np.minimum(distances, again)
+    yield start, np.array([limit(row) for row in rows]), distances, turns
 
 
 def turned(thumbnails: np.ndarray, turn: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2i_jax import data
+from i2i_jax.data import images
 from i2i_jax.data.checks import duplicates, pairing
 from i2i_jax.data.checks.pairing import Pairing
 from i2i_jax.data.checks.survey import Seen, Split
@@ -40,20 +41,20 @@ def of_split(split: str, seen: Split, config: ConfigDict) -> Iterator[str]:
   """Of one split: what cannot be read, says nothing, is there twice, or changes its shape."""
   if seen.unreadable:
     yield f'{split}: {counted(len(seen.unreadable), "image")} cannot be read: {seen.unreadable[0]}'
-  for side, images in seen.sides.items():
+  for side, of in seen.sides.items():
     where = f'{split}, {SIDES[side]}'
-    if images.flat.any():
-      yield f'{where}: of one colour: {listed(images.names, images.flat)}'
-    if twins := duplicates.within(images.thumbnails[~images.flat]):
-      names = [name for name, flat in zip(images.names, images.flat, strict=True) if not flat]
+    if of.flat.any():
+      yield f'{where}: of one colour: {listed(of.names, of.flat)}'
+    if twins := duplicates.within(of.thumbnails[~of.flat]):
+      names = [name for name, flat in zip(of.names, of.flat, strict=True) if not flat]
       first = twins[0]
       yield (
-        f'{where}: {len({t.second for t in twins})} of {counted(len(images.names), "image")} there twice: '
+        f'{where}: {len({t.second for t in twins})} of {counted(len(of.names), "image")} there twice: '
         f'{names[first.first]} and {names[first.second]} show the same'
       )
-    if images.gray.all():
+    if of.gray.all():
       yield f'{where}: all images are gray in three channels: --config.data.channels_{side}=1'
-    yield from of_sizes(where, images, config)
+    yield from of_sizes(where, of, config)
 
 
 def of_sizes(where: str, images: Seen, config: ConfigDict) -> Iterator[str]:
@@ -118,7 +119,7 @@ def sample(source: data.Source, config: ConfigDict, count: int) -> tuple[np.ndar
   parts: dict[str, list] = {'a': [], 'b': [], 'name': []}
   for batch in data.eval_batches(source, config, 16, limit=count):
     for side in 'ab':
-      parts[side].append(pairing.reduced(batch[side]))
+      parts[side].append(images.reduced(batch[side]))
     parts['name'] += batch['name']
   return np.concatenate(parts['a']), np.concatenate(parts['b']), parts['name']
 

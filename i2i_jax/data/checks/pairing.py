@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-SIDE = 64  # px, about, to which images are reduced
+from i2i_jax.data import images
+
 CELL = 4  # px of a reduced image
 RIDGE = 1e-2  # by the features' own variance
 FEWEST = 24  # pairs that can be judged
@@ -42,11 +43,13 @@ def judge(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Pairing | None:
   if len(index) < FEWEST:
     return None
   rng = np.random.default_rng(seed)
-  order, count = rng.permutation(len(index)), len(index)
+  order, count, size = rng.permutation(len(index)), len(index), cells_a.shape[1:3]
+  x, y = with_products(scaled(cells_a[index])), scaled(cells_b[index])
+  x, y = x.reshape(count, -1, x.shape[-1]), y.reshape(count, -1, y.shape[-1])
   own, others, shuffled = np.zeros(count), [], np.zeros(SHUFFLES)
   for half in (order[: count // 2], order[count // 2 :]):
     rest = np.setdiff1d(order, half)
-    matrix = standardised(matches(cells_a[index], cells_b[index], rest, half))
+    matrix = standardised(matches(x, y, size, rest, half))
     own[half] = np.diagonal(matrix)
     others.append(matrix[~np.eye(len(half), dtype=bool)])
     for i in range(SHUFFLES):
@@ -67,21 +70,16 @@ def share_of(strangers: np.ndarray) -> float:
   return min(1.0, float((strangers > CHANCE).mean() / (1 - CHANCE)))
 
 
-def cells(images: np.ndarray) -> np.ndarray:
-  """Features [N, h, w, F] of the cells of images [N, H, W, C]."""
-  x = reduced(principal(np.asarray(images, np.float32)))
+def cells(pictures: np.ndarray) -> np.ndarray:
+  """Features [N, h, w, F] of the cells of pictures [N, H, W, C]."""
+  x = images.reduced(principal(np.asarray(pictures, np.float32)))
   down, right = np.gradient(x, axis=(1, 2))
-  strength = np.sqrt(pooled(np.square(down) + np.square(right), CELL))
+  strength = np.sqrt(images.pooled(np.square(down) + np.square(right), CELL))
   turned = (np.square(right) - np.square(down), 2 * right * down)
-  along, across = (pooled(v.sum(-1, keepdims=True), CELL) for v in turned)
+  along, across = (images.pooled(v.sum(-1, keepdims=True), CELL) for v in turned)
   total = np.sqrt(np.square(strength).sum(-1, keepdims=True)) + 1e-6
-  mean = pooled(x, CELL)
+  mean = images.pooled(x, CELL)
   return np.concatenate([mean, mean - blurred(mean), np.log(strength + 1e-3), along / total, across / total], -1)
-
-
-def reduced(images: np.ndarray) -> np.ndarray:
-  """Images [N, H, W, C] by a whole factor, so that the shorter side has 64 to 127 px; smaller ones as they are."""
-  return pooled(images, max(1, min(images.shape[1:3]) // SIDE))
 
 
 def principal(x: np.ndarray) -> np.ndarray:
@@ -91,14 +89,6 @@ def principal(x: np.ndarray) -> np.ndarray:
   rows = x.reshape(-1, x.shape[-1])
   _, directions = np.linalg.eigh(np.cov(rows, rowvar=False))
   return x @ directions[:, -MOST_CHANNELS:]
-
-
-def pooled(x: np.ndarray, size: int) -> np.ndarray:
-  """Means of squares of `size` px; what is over at the ends is left out."""
-  count, height, width, channels = x.shape
-  height, width = height // size, width // size
-  x = x[:, : height * size, : width * size].reshape(count, height, size, width, size, channels)
-  return x.mean((2, 4))
 
 
 def blurred(x: np.ndarray) -> np.ndarray:
@@ -114,14 +104,12 @@ def shows(cells: np.ndarray) -> np.ndarray:
   return deviation > max(0.01, 0.05 * np.median(deviation))
 
 
-def matches(a: np.ndarray, b: np.ndarray, known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def matches(x: np.ndarray, y: np.ndarray, size: tuple[int, int], known: np.ndarray, asked: np.ndarray) -> np.ndarray:
   """How well each input's prediction and each target match, [n, n], among the pairs `asked`, learnt from `known`.
 
-  `a` and `b` are cells [N, h, w, F]. A match is the log-likelihood's part that both share, of the images' means and
-  of what their cells deviate from these.
+  `x` and `y` are features of the cells of inputs and targets, [N, h w, F], `size` is (h, w). A match is the
+  log-likelihood's part that both share, of the images' means and of what their cells deviate from these.
   """
-  x, y = with_products(scaled(a)), scaled(b)
-  x, y = x.reshape(len(x), -1, x.shape[-1]), y.reshape(len(y), -1, y.shape[-1])
   rows_x, rows_y = x[known].reshape(-1, x.shape[-1]), y[known].reshape(-1, y.shape[-1])
   gram = rows_x.T @ rows_x
   gram[np.diag_indices_from(gram)] += RIDGE * len(rows_x)
@@ -131,7 +119,7 @@ def matches(a: np.ndarray, b: np.ndarray, known: np.ndarray, asked: np.ndarray) 
   means = [v.mean(1, keepdims=True) for v in (made, y, error)]
   for made_part, true, wrong, count in (
     (*means, 1),
-    (made - means[0], y - means[1], error - means[2], independent(error - means[2], a.shape[1:3])),
+    (made - means[0], y - means[1], error - means[2], independent(error - means[2], size)),
   ):
     rows = wrong.reshape(-1, wrong.shape[-1])
     spread = rows.T @ rows / len(rows)
@@ -145,7 +133,7 @@ def independent(error: np.ndarray, size: tuple[int, int]) -> float:
   """How many cells of an image err independently, by how much is left of errors [N, h w, F] in means of 4x4."""
   block = max(1, min(4, *size))
   maps = error.reshape(len(error), *size, error.shape[-1])
-  left = np.square(pooled(maps, block)).mean() / max(np.square(maps).mean(), 1e-12)
+  left = np.square(images.pooled(maps, block)).mean() / max(np.square(maps).mean(), 1e-12)
   return float(np.clip(error.shape[1] / max(left * block * block, 1), 1, error.shape[1]))
 
 

@@ -1,5 +1,6 @@
 """Every image of a data set, read once: what it shows, and what cannot be read."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -40,12 +41,12 @@ def survey(source: Any, config: ConfigDict, split: str) -> Split:
   """Reads all images of a split, in threads; those that cannot be read are listed."""
   sides = 'b' if degrade.of(config.data) else 'ab'
   rows: dict[str, list[tuple]] = {side: [] for side in sides}
-  unreadable = []
+  unreadable, images_at = [], reader(source, config)
 
   def read(question: tuple[str, int]) -> dict[str, tuple] | str:
     asked, place = question
     try:
-      found = images_at(source, place, config, asked)
+      found = images_at(place, asked)
     except BadInput as error:
       return str(error)
     return {side: looked_at(image, name, place) for side, (image, name) in found.items()}
@@ -66,16 +67,11 @@ def survey(source: Any, config: ConfigDict, split: str) -> Split:
   return Split(seen, unreadable, source.paired, source.fingerprint)
 
 
-def images_at(source: Any, place: int, config: ConfigDict, sides: str = 'ab') -> dict[str, tuple[np.ndarray, str]]:
-  """(image, name) of each of `sides` at a place of a split, as uint8 whatever its depth.
+def reader(source: Any, config: ConfigDict) -> Callable[[int, str], dict[str, tuple[np.ndarray, str]]]:
+  """A function (place, sides) -> {side: (image, name)} of a split, as uint8 whatever its depth.
 
-  Raises BadInput where it cannot be read, or is no image as the config asks for.
+  That raises BadInput for what cannot be read, or is no image as the config asks for.
   """
-  if isinstance(source, data.Unpaired):
-    found = {side: source.read(source.items[side][place], side) for side in sides}
-  else:
-    pair = source[place]
-    found = {side: (pair[side], pair['name']) for side in sides}
   kinds, encode = images.kinds(config.data), labels.encoders(config.data)
   draw = {'a': labels.drawer(config.data), 'b': lambda x: x}
 
@@ -83,7 +79,15 @@ def images_at(source: Any, place: int, config: ConfigDict, sides: str = 'ab') ->
     image = images.within(image, kinds[side], name)
     return image if kinds[side].depth == 8 else images.to_uint8(draw[side](encode[side](image)))
 
-  return {side: (in_8_bits(image, side, name), name) for side, (image, name) in found.items()}
+  def at(place: int, sides: str) -> dict[str, tuple[np.ndarray, str]]:
+    if isinstance(source, data.Unpaired):
+      found = {side: source.read(source.items[side][place], side) for side in sides}
+    else:
+      pair = source[place]
+      found = {side: (pair[side], pair['name']) for side in sides}
+    return {side: (in_8_bits(image, side, name), name) for side, (image, name) in found.items()}
+
+  return at
 
 
 def looked_at(image: np.ndarray, name: str, place: int) -> tuple:

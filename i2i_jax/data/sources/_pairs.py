@@ -1,6 +1,7 @@
 """What sources of pairs and of sets share: which side is the input, and which split stands in for another."""
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,14 @@ def sided(config: ConfigDict, read: Callable[[Any, str, int], tuple[np.ndarray, 
     if count not in (1, 3):
       raise BadInput(f'config.data.channels_{side} = {count}: these images have 1 (gray) or 3 (RGB) channels')
   return lambda item, side: read(item, side if config.direction == 'ab' else OTHER[side], channels[side])
+
+
+def folder(path: str, what: str) -> Path:
+  """The folder that config.data.path names. Raises BadInput, which says `what` it has to be, where there is none."""
+  found = Path(path).expanduser()
+  if not path or not found.is_dir():
+    raise BadInput(f'config.data.path = {path!r} is no folder: give the one {what}')
+  return found
 
 
 def serving(split: str, there: Collection[str], where: object) -> str:

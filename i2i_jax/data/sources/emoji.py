@@ -51,9 +51,7 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs | Unpaired:
   Raises:
     BadInput: no such folder, a package is missing or holds no emoji.
   """
-  folder = Path(config.path).expanduser()
-  if not config.path or not folder.is_dir():
-    raise BadInput(f'config.data.path = {config.path!r} is no folder: give the one where {PACK} left its files')
+  folder = _pairs.folder(config.path, f'where {PACK} left its files')
   files = {side: package(folder, design) for side, design in DESIGNS.items()}
   prints = {side: _archives.fingerprint(file) for side, file in files.items()}
   pictures = {side: load_pictures(files[side], prints[side], design) for side, design in DESIGNS.items()}

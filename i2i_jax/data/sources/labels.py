@@ -8,8 +8,6 @@ the target. As in the paper's code files belong together by their order.
 There may be test_label/ and so on, val_label/ too; where one is missing another stands in, as in folders.
 """
 
-from pathlib import Path
-
 from ml_collections import ConfigDict
 
 from i2i_jax.data import images, labels
@@ -24,9 +22,7 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs:
   Raises:
     BadInput: no such folder, a folder of another count of files, pictures of one place of different sizes.
   """
-  root = Path(config.path).expanduser()
-  if not config.path or not root.is_dir():
-    raise BadInput(f'config.data.path = {config.path!r} is no folder: give the one of train_label/ and train_img/')
+  root = _pairs.folder(config.path, 'of train_label/ and train_img/')
   if not config.onehot:
     raise BadInput('config.data.name = labels: its inputs are ids, for config.data.onehot=True')
   kinds = ('label', 'inst', 'img') if config.edges else ('label', 'img')
