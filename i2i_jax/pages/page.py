@@ -1,4 +1,4 @@
-"""Pages that open anywhere, offline: a template with its values, the pages' style and script in one HTML file."""
+"""Pages that open anywhere, offline: a frame, styles and scripts, and what is shown, in one HTML file."""
 
 import base64
 import io
@@ -12,14 +12,16 @@ from i2i_jax.runs.folder import write_text
 
 
 def fill(page: Path, values: dict) -> None:
-  """Writes a page from the template of its name beside this file: the pages' style and script and `values` go in."""
-  template, style, script = (
-    Path(__file__).with_name(name).read_text(encoding='utf-8') for name in (page.name, 'page.css', 'page.js')
-  )
+  """Writes a page: the frame of all, with their style and script, those of its name beside this file, and `values`."""
+
+  def part(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding='utf-8')
+
   # '<' only: the one character that could end the script element that holds the data.
-  text = json.dumps(values, allow_nan=False).replace('<', '\\u003c')
-  page_text = template.replace('{{style}}', style).replace('{{script}}', script).replace('{{data}}', text)
-  write_text(page, page_text)
+  data = json.dumps(values, allow_nan=False).replace('<', '\\u003c')
+  text = part('page.html').replace('{{style}}', part('page.css')).replace('{{script}}', part('page.js'))
+  text = text.replace('{{page style}}', part(f'{page.stem}.css')).replace('{{page script}}', part(f'{page.stem}.js'))
+  write_text(page, text.replace('{{data}}', data))
 
 
 def data_url(file: Path, quality: int | None = None) -> str:

@@ -1,66 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>i2i_jax</title>
-<style>
-{{style}}
-main { max-width: 1180px; margin: 0 auto; padding: 40px 24px 80px; }
-h1 { font-size: 34px; line-height: 1.15; margin: 0 0 6px; letter-spacing: -.02em; }
-h2 { font-size: 20px; margin: 48px 0 6px; letter-spacing: -.01em; }
-p.note { color: var(--soft); margin: 0 0 16px; max-width: 100ch; }
-.facts { display: flex; flex-wrap: wrap; gap: 8px; margin: 18px 0 0; padding: 0; list-style: none; }
-.facts li { background: var(--card); border: 1px solid var(--line); border-radius: 999px; padding: 4px 14px; }
-.facts b { font-variant-numeric: tabular-nums; }
-.facts .hero { background: var(--accent); border-color: var(--accent); color: #fff; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(258px, 1fr)); gap: 16px; }
-.stack { position: relative; border-radius: 8px; overflow: hidden; background: var(--line); touch-action: pan-y;
-  cursor: ew-resize; }
-.stack img { display: block; width: 100%; height: 100%; object-fit: fill; user-select: none; -webkit-user-drag: none; }
-.stack img + img { position: absolute; inset: 0; }
-.stack .edge { position: absolute; top: 0; bottom: 0; width: 2px; margin-left: -1px; background: #fff;
-  box-shadow: 0 0 4px #0008; pointer-events: none; }
-.stack .tag { position: absolute; bottom: 8px; padding: 1px 8px; border-radius: 6px; background: #000a; color: #fff;
-  font-size: 12px; pointer-events: none; }
-.stack .tag.left { left: 8px; } .stack .tag.right { right: 8px; }
-input[type=range] { width: 100%; margin: 10px 0 0; accent-color: var(--accent); }
-.ticks { display: flex; gap: 6px; font-size: 12px; margin-top: 6px; }
-.ticks button { all: unset; cursor: pointer; color: var(--soft); flex: 1; text-align: center; }
-.ticks img { display: block; width: 100%; border-radius: 5px; }
-.ticks button:hover, .ticks button:focus-visible { color: var(--accent); text-decoration: underline; }
-.name { color: var(--soft); font-size: 12px; margin-top: 6px; overflow-wrap: anywhere; }
-.name.unlike { color: var(--warm); }
-th, td { text-align: right; padding: 8px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-th { color: var(--soft); font-weight: 500; }
-tr.ours td { font-weight: 650; }
-.card:has(> table) { overflow-x: auto; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 16px; }
-.chart h3 { font-size: 14px; font-weight: 600; margin: 0 0 2px; display: flex; justify-content: space-between; }
-.chart h3 span { color: var(--soft); font-weight: 400; font-variant-numeric: tabular-nums; }
-.chart svg { display: block; width: 100%; height: auto; overflow: visible; }
-.chart .raw { fill: none; stroke: var(--accent); opacity: .22; }
-.chart .smooth { fill: none; stroke: var(--accent); stroke-width: 2; stroke-linejoin: round; }
-.chart text { fill: var(--soft); font-size: 10.5px; font-variant-numeric: tabular-nums; }
-.chart .rule { stroke: var(--line); } .chart .cross { stroke: var(--soft); stroke-dasharray: 3 3; }
-.chart circle { fill: var(--warm); stroke: var(--card); stroke-width: 2; }
-.time img { display: block; width: 100%; border-radius: 4px; }
-.strip { display: grid; gap: 3px; margin: 0 auto; }
-.strip, .heads { max-width: 100%; }
-.heads { display: grid; grid-template-columns: repeat(3, 1fr); color: var(--soft); font-size: 12px;
-  text-align: center; margin: 0 auto 4px; }
-.two { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; } @media (max-width: 800px) { .two { grid-template-columns: 1fr; } }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 0; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-</style>
-</head>
-<body>
-<main></main>
-<script type="application/json" id="data">{{data}}</script>
-<script>
-{{script}}
 const number = new Intl.NumberFormat('en');
 
 function svg(tag, attributes = {}, text) {
@@ -267,6 +204,3 @@ for (const [key, value] of [['started', notes.started], ['devices', notes.device
 }
 section('Config and machine', '', el('div', {class: 'two'},
   el('pre', {}, JSON.stringify(data.config, null, 2)), el('div', {class: 'card'}, list)));
-</script>
-</body>
-</html>

@@ -1,33 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>i2i_jax: an experiment</title>
-<style>
-{{style}}
-main { max-width: 1280px; margin: 0 auto; padding: 40px 24px 80px; }
-.card { overflow-x: auto; }
-pre { margin: 0; }
-h1 { font-size: 30px; line-height: 1.2; margin: 0 0 10px; letter-spacing: -.02em; }
-h2 { font-size: 20px; margin: 44px 0 6px; }
-p { margin: 0 0 14px; max-width: 100ch; } p.note { color: var(--soft); }
-th, td { text-align: right; padding: 7px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--soft); font-weight: 500; white-space: normal; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--card); }
-td.sure { font-weight: 650; }
-.plots img { display: block; max-width: 100%; background: #fff; border-radius: 8px; margin: 0 auto 14px; }
-.pictures td, .pictures th { padding: 3px; text-align: center; border: 0; }
-.pictures img { display: block; width: 104px; height: auto; image-rendering: pixelated; border-radius: 4px; cursor: zoom-in; }
-.pictures.large img { width: 208px; cursor: zoom-out; }
-</style>
-</head>
-<body>
-<main></main>
-<script type="application/json" id="data">{{data}}</script>
-<script>
-{{script}}
 const [title, ...rest] = data.question.split(/\n\s*\n/);
 document.title = title;
 main.append(el('h1', {}, title), ...rest.map(text => el('p', {}, text)));
@@ -59,6 +29,3 @@ const about = data.about;
 section('Run it again', `${about.runs} runs in ${Math.round(about.seconds / 60)} minutes, from ${about.started} to ` +
   `${about.ended}, on ${about.machine}; ` + Object.entries(about.versions).map(pair => pair.join(' ')).join(', ') + '.',
   el('pre', {}, about.command));
-</script>
-</body>
-</html>

@@ -1,36 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>i2i_jax: a data set</title>
-<style>
-{{style}}
-main { max-width: 1180px; margin: 0 auto; padding: 40px 24px 80px; }
-h1 { font-size: 30px; line-height: 1.2; margin: 0 0 6px; letter-spacing: -.02em; }
-h2 { font-size: 20px; margin: 44px 0 6px; }
-p.note { color: var(--soft); margin: 0 0 16px; max-width: 100ch; }
-.card { overflow-x: auto; }
-th, td { text-align: right; padding: 7px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--soft); font-weight: 500; }
-th:first-child, td:first-child { text-align: left; }
-ul.found { margin: 18px 0 0; padding: 0; list-style: none; }
-ul.found li { border-left: 3px solid var(--warm); background: var(--card); padding: 9px 14px; margin: 0 0 8px;
-  overflow-wrap: anywhere; }
-ul.found li.good { border-color: var(--accent); }
-.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); gap: 14px; }
-.pairs .card { padding: 10px; }
-.images { display: flex; gap: 4px; }
-.images img { flex: 1; width: 0; min-width: 0; height: auto; border-radius: 4px; align-self: flex-start; }
-.name { color: var(--soft); font-size: 12px; margin-top: 6px; overflow-wrap: anywhere; }
-</style>
-</head>
-<body>
-<main></main>
-<script type="application/json" id="data">{{data}}</script>
-<script>
-{{script}}
 const sides = {a: 'input', b: 'target'};
 const where = data.data.path || data.data.task;
 const range = ([low, middle, high]) => low === high ? String(low) : `${low} to ${high} (${middle})`;
@@ -76,6 +43,3 @@ for (const [split, list] of Object.entries(data.samples)) {
   const [name, side] = split.split(', ');
   section(`Samples: ${name}${side ? ', ' + sides[side] : ''}`, '', cards(list.map(pair => card(pair.images, pair.name))));
 }
-</script>
-</body>
-</html>
