@@ -45,7 +45,8 @@ TRAINED = {
 REST = """
 ## Tables of experiments
 
-`experiments/README.md` and `experiments/results/NAME/` (small_data, attention, pairing, balance, multiscale): three seeds each,
+`experiments/README.md` and `experiments/results/NAME/` (small_data, attention, pairing, balance, multiscale): three
+seeds each,
 
 ```
 i2i sweep --experiment=experiments/NAME.py --workdir=runs/NAME --seeds=3 --jobs=2
