@@ -41,6 +41,7 @@ def defaults() -> ConfigDict:
       'test': test(),
       'writers': 'tensorboard',  # where scalars and pictures go besides files: tensorboard,wandb or one or none
       'log_every': 50,  # steps between lines of metrics.jsonl
+      'health_every': 500,  # between looks at what goes wrong with GANs, see health/; 0: none
       'eval_every': 1000,  # between scores and pictures of the validation split
       # What is scored there: protocols or metrics, those with :STEPS less often: 'pixel,kd_lite0:5000'.
       'evals': 'pixel',
@@ -293,6 +294,7 @@ def use_small(config: ConfigDict, *, batch_size: int, lr: float) -> None:
   config.ema = 0.995
   config.optim.update({'lr': lr, 'per_epoch': False})
   config.log_every = 10
+  config.health_every = 100
   config.eval_every = config.checkpoint_every = 250
 
 

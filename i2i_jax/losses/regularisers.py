@@ -100,11 +100,11 @@ def middle(config: ConfigDict) -> float:
   return 0.5 if config.loss.gan == 'lsgan' else 0.0  # between its labels
 
 
-def accuracy(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
-  """The share of patches that the discriminator tells rightly, the mean over scales, real and fake: 0 to 1."""
-  shares = [jnp.mean(x > middle(config), dtype=jnp.float32) for x in jax.tree.leaves(real_logits)]
-  shares += [jnp.mean(x < middle(config), dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
-  return sum(shares) / len(shares)
+def accuracies(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The shares of real patches and of fake ones that the discriminator tells rightly, means over scales: 0 to 1."""
+  real = [jnp.mean(x > middle(config), dtype=jnp.float32) for x in jax.tree.leaves(real_logits)]
+  fake = [jnp.mean(x < middle(config), dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
+  return sum(real) / len(real), sum(fake) / len(fake)
 
 
 def mean_sign(config: ConfigDict, real_logits: jax.Array) -> jax.Array:
@@ -117,16 +117,16 @@ def mean_sign(config: ConfigDict, real_logits: jax.Array) -> jax.Array:
 
 
 def readings(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> dict:
-  """What is logged of a discriminator: mean logits, r_t, and its accuracy where config.optim.adaptive asks for it.
+  """What is logged of a discriminator: mean logits, r_t, and how often it is right on real and on fake patches.
 
-  The critic of wgan-gp has neither of the last two: its logits have no middle.
+  The critic of wgan-gp has no more than the first: its logits have no middle.
   """
   found = {'disc/real': objectives.mean_logit(real_logits), 'disc/fake': objectives.mean_logit(fake_logits)}
-  if config.loss.gan != 'wgan-gp':
-    found['disc/r_t'] = mean_sign(config, real_logits)
-  if config.optim.adaptive:
-    found['disc/accuracy'] = accuracy(config, real_logits, fake_logits)
-  return found
+  if config.loss.gan == 'wgan-gp':
+    return found
+  real, fake = accuracies(config, real_logits, fake_logits)
+  found |= {'disc/r_t': mean_sign(config, real_logits), 'disc/right_real': real, 'disc/right_fake': fake}
+  return found | ({'disc/accuracy': (real + fake) / 2} if config.optim.adaptive else {})
 
 
 def is_turn(

@@ -258,6 +258,24 @@ def translate_each(
   return jax.vmap(one)(images, jax.random.split(rng, len(images)))
 
 
+def gradient_norms(config: ConfigDict, net: str, grads: dict, step: jax.Array) -> dict[str, jax.Array]:
+  """'grad/NET': the norm of all of a net's gradients, at each config.health_every-th step; 0 at the steps between.
+
+  Only then, since to read all gradients once more takes some percent of a step.
+  """
+  if not config.health_every:
+    return {}
+  groups = grads if grads.keys() in ({'ab', 'ba'}, {'a', 'b'}) else {'': grads}
+  names = {part: f'grad/{net}_{part}' if part else f'grad/{net}' for part in groups}
+  due = (step + 1) % config.health_every == 0
+  norms = jax.lax.cond(
+    due,
+    lambda: {part: optax.tree.norm(group).astype(jnp.float32) for part, group in groups.items()},
+    lambda: {part: jnp.zeros((), jnp.float32) for part in groups},
+  )
+  return {names[part]: norm for part, norm in norms.items()}
+
+
 def apply_grads(
   state: State, txs: dict[str, optax.GradientTransformation], key: str, grads: dict, turn: jax.Array | None = None
 ) -> State:
@@ -278,10 +296,10 @@ def update(
   key: str,
   loss_fn: Callable,
   turn: Callable = lambda aux: None,
-) -> tuple[State, Any]:
-  """One gradient step on params[key]; loss_fn(params) -> (loss, aux). Returns (state, aux).
+) -> tuple[State, Any, dict]:
+  """One gradient step on params[key]; loss_fn(params) -> (loss, aux). Returns (state, aux, gradients).
 
   `turn(aux)` is None, or a boolean array: where that is false nothing moves but what the learning rate counts.
   """
   grads, aux = jax.grad(loss_fn, has_aux=True)(state.params[key])
-  return apply_grads(state, txs, key, grads, turn(aux)), aux
+  return apply_grads(state, txs, key, grads, turn(aux)), aux, grads

@@ -23,6 +23,7 @@ from i2i_jax.methods.base import (
   Translator,
   check_unpaired,
   finish_step,
+  gradient_norms,
   init_sides,
   init_state,
   output,
@@ -121,7 +122,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     def turn(_):
       return regularisers.is_turn(config, 'gen', state.step)
 
-    state, (stats, fakes, metrics) = update(state, txs, 'gen', loss_fn, turn)
+    state, (stats, fakes, metrics), grads = update(state, txs, 'gen', loss_fn, turn)
+    metrics |= gradient_norms(config, 'gen', grads, state.step)
     return with_extra(state, batch_stats=stats), fakes, metrics
 
   def disc_step(state, reals, fakes, rng):
@@ -160,8 +162,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     def turn(aux):
       return regularisers.is_turn(config, 'disc', state.step, [aux[1].get(f'disc/accuracy_{x}') for x in reals])
 
-    state, (stats, metrics) = update(state, txs, 'disc', loss_fn, turn)
-    return with_extra(state, batch_stats=stats), metrics
+    state, (stats, metrics), grads = update(state, txs, 'disc', loss_fn, turn)
+    return with_extra(state, batch_stats=stats), metrics | gradient_norms(config, 'disc', grads, state.step)
 
   def train_step(state, batch, rng):
     """One update of all four nets."""

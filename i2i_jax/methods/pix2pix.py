@@ -22,6 +22,7 @@ from i2i_jax.methods.base import (
   Translator,
   apply_grads,
   finish_step,
+  gradient_norms,
   init_net,
   init_state,
   output,
@@ -98,8 +99,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     def turn(aux):
       return regularisers.is_turn(config, 'disc', state.step, [aux[1].get('disc/accuracy')])
 
-    state, (stats, metrics) = update(state, txs, 'disc', loss_fn, turn)
-    return with_stats(state, 'disc', stats), metrics
+    state, (stats, metrics), grads = update(state, txs, 'disc', loss_fn, turn)
+    return with_stats(state, 'disc', stats), metrics | gradient_norms(config, 'disc', grads, state.step)
 
   def gen_step(state, a, b, outputs, pull_back, rng):
     """One update of the generator; `pull_back` takes gradients of its `outputs` to its weights."""
@@ -131,7 +132,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     if adversarial:
       state = with_stats(state, 'disc', stats)
     turn = regularisers.is_turn(config, 'gen', state.step)
-    return apply_grads(state, txs, 'gen', pull_back(grads)[0], turn), metrics
+    (grads,) = pull_back(grads)
+    return apply_grads(state, txs, 'gen', grads, turn), metrics | gradient_norms(config, 'gen', grads, state.step)
 
   def train_step(state, batch, rng):
     """One update of both nets."""

@@ -22,6 +22,7 @@ from i2i_jax.methods.base import (
   Translator,
   check_unpaired,
   finish_step,
+  gradient_norms,
   init_sides,
   init_state,
   output,
@@ -90,8 +91,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     def turn(aux):
       return regularisers.is_turn(config, 'disc', state.step, [aux[1].get(f'disc/accuracy_{x}') for x in reals])
 
-    state, (stats, metrics) = update(state, txs, 'disc', loss_fn, turn)
-    return with_stats(state, 'disc', stats), metrics
+    state, (stats, metrics), grads = update(state, txs, 'disc', loss_fn, turn)
+    return with_stats(state, 'disc', stats), metrics | gradient_norms(config, 'disc', grads, state.step)
 
   def gen_step(state, reals, rng):
     """One update of both generators."""
@@ -116,8 +117,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     def turn(_):
       return regularisers.is_turn(config, 'gen', state.step)
 
-    state, (stats, metrics) = update(state, txs, 'gen', loss_fn, turn)
-    return with_stats(state, 'disc', stats), metrics
+    state, (stats, metrics), grads = update(state, txs, 'gen', loss_fn, turn)
+    return with_stats(state, 'disc', stats), metrics | gradient_norms(config, 'gen', grads, state.step)
 
   def train_step(state, batch, rng):
     """One update of all nets."""

@@ -110,9 +110,9 @@ def test_accuracy_is_the_share_of_patches_on_the_right_side(tiny):
     [jnp.array([[0.4, 0.1, 0.6, -1.0]]), jnp.array([[2.0]])],
   )
   tiny.loss.gan = 'lsgan'
-  assert float(regularisers.accuracy(tiny, real, fake)) == pytest.approx((0.5 + 1 + 0.75 + 0) / 4)
+  assert regularisers.accuracies(tiny, real, fake) == pytest.approx(((0.5 + 1) / 2, (0.75 + 0) / 2))
   tiny.loss.gan = 'hinge'
-  assert float(regularisers.accuracy(tiny, real, fake)) == pytest.approx((0.75 + 1 + 0.25 + 0) / 4)
+  assert regularisers.accuracies(tiny, real, fake) == pytest.approx(((0.75 + 1) / 2, (0.25 + 0) / 2))
 
 
 # ------------------------------------------------------------------------------------------- DiffAugment
