@@ -25,7 +25,9 @@ class Seen(NamedTuple):
   back_noised: np.ndarray | None = None  # and of `fake` with noise
 
 
-def look(predict: Callable, source: np.ndarray, target: np.ndarray, known: int, paired: bool, back: Callable | None):
+def look(
+  predict: Callable, source: np.ndarray, target: np.ndarray, known: int, paired: bool, back: Callable | None
+) -> Seen:
   """Translates what `readings` needs. `predict` and `back` take [N, H, W, C]; `back` is None without a way back."""
   fake, swapped = predict(source), predict(np.roll(source, -1, 0))
   if back is None:

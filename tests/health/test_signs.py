@@ -1,5 +1,7 @@
 """Signs of illness, from the lines of a log."""
 
+from pathlib import Path
+
 from i2i_jax.health import readings, signs
 from tests.health.test_readings import seen, smooth
 
@@ -68,3 +70,10 @@ def flat(config, where=''):
       yield from flat(value, f'{where}{name}.')
     else:
       yield f'{where}{name}', value
+
+
+def test_the_page_of_health_has_every_sign_and_its_threshold():
+  text = (Path(__file__).parents[2] / 'docs' / 'health.md').read_text()
+  for name, sign in signs.SIGNS.items():
+    side = 'above' if sign.above else 'below'
+    assert f'| {name} | {sign.reading} | {side} {sign.limit:g} |' in text, name
