@@ -180,6 +180,8 @@ def optim() -> dict:
     'gen_every': 1,  # steps between two updates of the generators: 2 with disc_every 1 is G:D 1:2
     'disc_every': 1,  # and of the discriminators
     'adaptive': 0.0,  # discriminators pass while their accuracy is above it, like 0.8; 0: off
+    'repeat': 0,  # with adaptive: most updates that the weaker side has more in a step
+    'weak': 0.55,  # with repeat: discriminators are the weaker side below this accuracy, generators above `adaptive`
   }
 
 

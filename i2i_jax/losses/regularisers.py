@@ -29,6 +29,13 @@ def check(config: ConfigDict) -> None:
     raise BadInput(f'config.loss.r1_every = {config.loss.r1_every} must be at least 1')
   if config.optim.adaptive > 1:
     raise BadInput(f'config.optim.adaptive = {config.optim.adaptive} is an accuracy: 0 (off) to 1')
+  if config.optim.repeat and config.loss.gan == 'none':
+    raise BadInput("config.optim.repeat: with config.loss.gan = 'none' there are no two sides; set it to 0")
+  if config.optim.repeat and not config.optim.weak < config.optim.adaptive:
+    raise BadInput(
+      f'config.optim.repeat = {config.optim.repeat}: the weaker side is known by config.optim.adaptive = '
+      f'{config.optim.adaptive}, which must be above config.optim.weak = {config.optim.weak}: take 0.8'
+    )
   if config.optim.adaptive and config.loss.gan == 'wgan-gp':
     raise BadInput('config.optim.adaptive: the critic of wgan-gp has no accuracy; set it to 0, or take hinge')
 
@@ -127,6 +134,22 @@ def readings(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array)
   real, fake = accuracies(config, real_logits, fake_logits)
   found |= {'disc/r_t': mean_sign(config, real_logits), 'disc/right_real': real, 'disc/right_fake': fake}
   return found | ({'disc/accuracy': (real + fake) / 2} if config.optim.adaptive else {})
+
+
+def fooled(config: ConfigDict, fake_logits: jax.Array, side: str = '') -> dict:
+  """'gen/fools': the share of fake patches that are taken for real, where config.optim.repeat asks for it."""
+  if not config.optim.repeat:
+    return {}
+  shares = [jnp.mean(x > middle(config), dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
+  return {f'gen/fools{side}': sum(shares) / len(shares)}
+
+
+def is_weak(config: ConfigDict, net: str, metrics: dict) -> jax.Array:
+  """Whether `net` ('gen' or 'disc') is the weaker side, by the metrics of its own last update."""
+  name = 'gen/fools' if net == 'gen' else 'disc/accuracy'
+  shares = [value for key, value in metrics.items() if key in (name, f'{name}_a', f'{name}_b')]
+  share = sum(shares) / len(shares)
+  return 1 - share > config.optim.adaptive if net == 'gen' else share < config.optim.weak
 
 
 def is_turn(

@@ -16,6 +16,7 @@ from i2i_jax import models, optim
 from i2i_jax.errors import BadInput
 from i2i_jax.layers import conv_forms
 from i2i_jax.layers.remat import rematerialised
+from i2i_jax.losses import regularisers
 from i2i_jax.models.ugatit import clip_rho
 from i2i_jax.runtime import compiling, memory
 from i2i_jax.runtime.precision import storage_dtype
@@ -256,6 +257,38 @@ def translate_each(
     return jax.tree.map(lambda leaf: leaf[0], want(y, out))
 
   return jax.vmap(one)(images, jax.random.split(rng, len(images)))
+
+
+def repeated(
+  config: ConfigDict, net: str, step: Callable, state: State, metrics: dict, rng: jax.Array
+) -> tuple[State, dict]:
+  """Updates `net` ('gen' or 'disc') again while it is the weaker side, config.optim.repeat times at most.
+
+  Args:
+    step: (state, rng=...) -> (state, metrics), an update. state, metrics: after the step's first one.
+
+  Returns:
+    The state, and the metrics of the last update with 'repeats/NET', how many there were.
+  """
+  if not config.optim.repeat:
+    return state, metrics
+  first = state.opt[net]
+
+  def strong(tree):  # types, as a loop's values must have: a number of Python's is weakly typed
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, jnp.result_type(x)), tree)
+
+  def weak(carry):
+    count, _, metrics = carry
+    return (count < config.optim.repeat) & regularisers.is_weak(config, net, metrics)
+
+  def again(carry):
+    count, state, _ = carry
+    state, metrics = step(state, rng=jax.random.fold_in(rng, count))
+    return count + 1, strong(state), strong(metrics)
+
+  count, state, metrics = jax.lax.while_loop(weak, again, (jnp.zeros((), jnp.int32), strong(state), strong(metrics)))
+  state = state.replace(opt={**state.opt, net: optim.with_rate_of(state.opt[net], first)})
+  return state, metrics | {f'repeats/{net}': count.astype(jnp.float32)}
 
 
 def gradient_norms(config: ConfigDict, net: str, grads: dict, step: jax.Array) -> dict[str, jax.Array]:
