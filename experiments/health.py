@@ -73,13 +73,15 @@ def hiding(method: Method) -> Method:
 FAULTS = {
   'rate-x100': Trial([PIX2PIX, '--config.optim.disc_lr_ratio=100'], 'disc-lost'),
   'frozen': Trial([PIX2PIX, '--config.optim.disc_lr_ratio=0'], 'disc-frozen'),
-  'constant': Trial([PIX2PIX], 'ignores-input', translated(lambda images, fake: 0 * fake + 0.2)),
+  'constant': Trial([PIX2PIX], 'collapse', translated(lambda images, fake: 0 * fake + 0.2)),
   'collapse': Trial([CYCLEGAN, *PLAIN_GAN, '--config.optim.disc_every=2', '--config.optim.lr=2e-3'], 'collapse'),
   'checkerboard': Trial([PIX2PIX], 'grid', translated(checkerboard)),
   'nearest': Trial([PIX2PIX], 'blocks', translated(nearest)),
   'swapped-colour': Trial([PIX2PIX], 'colour', translated(lambda images, fake: fake[..., ::-1])),
   'inverted-colour': Trial([PIX2PIX], 'colour', translated(lambda images, fake: -fake)),
   'shuffled': Trial([PIX2PIX, '--config.data.wrong_pairs=1'], 'no-pairs'),
+  'saturated': Trial([PIX2PIX], 'saturation', translated(lambda images, fake: jnp.clip(8 * fake, -1, 1))),
+  'eight-pairs': Trial([PIX2PIX, '--config.data.limit=8'], 'memorised'),
   'identity': Trial([PIX2PIX], 'does-nothing', translated(lambda images, fake: images)),
   'hiding': Trial([CYCLEGAN], 'hidden-input', hiding),
 }

@@ -15,6 +15,7 @@ class Sign(NamedTuple):
   above: bool  # whether it is a sign above the limit, or below it
   text: str  # what is wrong; {} is the reading's value
   helps: str  # with the fields to change
+  unless: tuple[str, ...] = ()  # signs that explain it: with one of them it is not told
 
   def ill(self, value: float) -> bool:
     return value > self.limit if self.above else value < self.limit
@@ -31,6 +32,7 @@ SIGNS = {
     'sensitivity', 0.15, False,
     'another input changes the output {:.0%} as much as another target differs: the generator ignores its input',
     'more weight on the input: loss.reconstruction_weight, loss.cycle_a and cycle_b; less gen.dropout',
+    ('collapse',),
   ),
   'does-nothing': Sign(
     'change', 0.1, False,
@@ -41,6 +43,7 @@ SIGNS = {
     'colour', 1.2, True,
     "the mean colour is {:.1f} deviations of the targets' pixels away from theirs: colours are shifted or swapped",
     'images of one colour space in both folders; a lower optim.lr; loss.identity; gen.norm=instance',
+    ('collapse',),
   ),
   'grid': Sign(
     'grid', 0.25, True,
@@ -51,6 +54,7 @@ SIGNS = {
     'blocks', 0.6, True,
     'neighbours within blocks of 2 or 4 px differ {:.0%} less than those of targets: outputs are blocks',
     'gen.upsample=bilinear or transpose',
+    ('collapse',),
   ),
   'saturation': Sign(
     'saturation', 0.3, True,
@@ -66,6 +70,7 @@ SIGNS = {
     'match', 1.05, False,
     "outputs are {:.2f} times as near to their own targets as to others': the pairs seem to be none",
     'i2i check looks at the pairs; without pairs, --config=cyclegan',
+    ('collapse', 'ignores-input'),
   ),
   'hidden-input': Sign(
     'hidden', 4.0, True,
@@ -76,6 +81,7 @@ SIGNS = {
     'guesses', 0.53, False,
     'the discriminator is right on {:.0%} of its patches: it guesses, and teaches nothing',
     'a lower optim.lr or optim.disc_lr_ratio where it was raised; a larger disc.width; optim.disc_every=1',
+    ('disc-frozen',),
   ),
   'disc-wins': Sign(
     'wins', 0.99, True,
@@ -86,11 +92,6 @@ SIGNS = {
     'moved/disc', 1e-9, False,
     'the weights of the discriminators are the same as at the last look',
     'optim.disc_lr_ratio above 0; optim.adaptive nearer to 1, or 0',
-  ),
-  'disc-runs-away': Sign(
-    'moved/disc', 1.0, True,
-    "the discriminators' weights changed by {:.1f} times their size since the last look",
-    'a smaller optim.disc_lr_ratio; a lower optim.lr; optim.clip=1; disc.spectral_norm=True',
   ),
 }  # fmt: skip
 WHERE = {'': '', '_ba': ' from B to A', '_a': ' of side A', '_b': ' of side B'}
@@ -121,28 +122,33 @@ def readings(line: dict) -> dict[str, float]:
   return {name.removeprefix('health/'): value for name, value in line.items() if name.startswith('health/')}
 
 
+def found(values: dict[str, float]) -> dict[tuple[str, str], float]:
+  """The signs of one look and their sides, with what was read; not those that another one explains."""
+  ill = {
+    (name, side): value
+    for name, sign in SIGNS.items()
+    for side in WHERE
+    if (value := values.get(sign.reading + side)) is not None and sign.ill(value)
+  }
+  return {
+    (name, side): value
+    for (name, side), value in ill.items()
+    if not any((cause, where) in ill for cause in SIGNS[name].unless for where in {side, ''})
+  }
+
+
 def alarms(lines: list[dict]) -> list[Alarm]:
   """All that lasted, by where it began. `lines` are those of metrics.jsonl, in order, looks and others."""
-  open_: dict[tuple[str, str], list[tuple[int, float]]] = {}
-  found: list[Alarm] = []
-
-  def close(key):
-    if len(run := open_.pop(key, [])) >= LASTS:
-      found.append(Alarm(*key, run[0][0], run[-1][0], run[-1][1]))
-
-  for line in lines:
-    values = readings(line)
-    for name, sign in SIGNS.items():
-      for side in WHERE:
-        if (value := values.get(sign.reading + side)) is None:
-          continue
-        if sign.ill(value):
-          open_.setdefault((name, side), []).append((line['step'], value))
-        else:
-          close((name, side))
-  for key in list(open_):
-    close(key)
-  return sorted(found, key=lambda alarm: alarm.since)
+  running: dict[tuple[str, str], list[tuple[int, float]]] = {}
+  lasted: list[Alarm] = []
+  for line in [line for line in lines if readings(line)] + [{}]:
+    now = found(readings(line))
+    for key in running.keys() - now.keys():
+      if len(run := running.pop(key)) >= LASTS:
+        lasted.append(Alarm(*key, run[0][0], *run[-1]))
+    for key, value in now.items():
+      running.setdefault(key, []).append((line['step'], value))
+  return sorted(lasted, key=lambda alarm: (alarm.since, list(SIGNS).index(alarm.sign), alarm.side))
 
 
 def lasting(lines: list[dict]) -> list[Alarm]:

@@ -16,11 +16,18 @@ def test_once_is_chance_and_twice_is_a_sign():
   assert alarm == signs.Alarm('collapse', '', 200, 300, 0.02)
 
 
+def test_what_another_sign_explains_is_not_told():
+  """One gray for everything has no grain, its own colour and no target; frozen discriminators guess, on both sides."""
+  gray = {'diversity': 0.0, 'sensitivity': 0.0, 'colour': 3.0, 'blocks': 1.0, 'match': 1.0}
+  assert signs.found(gray) == {('collapse', ''): 0.0}
+  assert signs.found({'moved/disc': 0.0, 'guesses_a': 0.5, 'guesses_b': 0.9}) == {('disc-frozen', ''): 0.0}
+  assert signs.found({'diversity_ba': 0.0, 'blocks': 1.0}) == {('collapse', '_ba'): 0.0, ('blocks', ''): 1.0}
+
+
 def test_lasting_are_those_that_the_last_look_still_saw():
   lines = log('diversity', 0.1, 0.1, 0.9)
   assert len(signs.alarms(lines)) == 1
   assert signs.lasting(lines) == []
-  assert [alarm.since for alarm in signs.lasting(lines + log('diversity', 0.1, 0.1)[:0])] == []
   assert [alarm.since for alarm in signs.lasting(log('diversity', 0.9, 0.1, 0.1))] == [200]
 
 
