@@ -17,7 +17,7 @@ def test_once_is_chance_and_twice_is_a_sign():
 
 
 def test_what_another_sign_explains_is_not_told():
-  """One gray for everything has no grain, its own colour and no target; frozen discriminators guess, on both sides."""
+  """One gray for everything has no grain, its own colour and no target; frozen discriminators guess."""
   gray = {'diversity': 0.0, 'sensitivity': 0.0, 'colour': 3.0, 'blocks': 1.0, 'match': 1.0}
   assert signs.found(gray) == {('collapse', ''): 0.0}
   assert signs.found({'moved/disc': 0.0, 'guesses_a': 0.5, 'guesses_b': 0.9}) == {('disc-frozen', ''): 0.0}
