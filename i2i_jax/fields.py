@@ -41,6 +41,7 @@ def defaults() -> ConfigDict:
       'test': test(),
       'writers': 'tensorboard',  # where scalars and pictures go besides files: tensorboard,wandb or one or none
       'log_every': 50,  # steps between lines of metrics.jsonl
+      'health_every': 500,  # between looks at what goes wrong with GANs, see health/; 0: none
       'eval_every': 1000,  # between scores and pictures of the validation split
       # What is scored there: protocols or metrics, those with :STEPS less often: 'pixel,kd_lite0:5000'.
       'evals': 'pixel',
@@ -179,6 +180,8 @@ def optim() -> dict:
     'gen_every': 1,  # steps between two updates of the generators: 2 with disc_every 1 is G:D 1:2
     'disc_every': 1,  # and of the discriminators
     'adaptive': 0.0,  # discriminators pass while their accuracy is above it, like 0.8; 0: off
+    'repeat': 0,  # with adaptive: most updates that the weaker side has more in a step
+    'weak': 0.55,  # with repeat: discriminators are the weaker side below this accuracy, generators above `adaptive`
   }
 
 
@@ -293,6 +296,7 @@ def use_small(config: ConfigDict, *, batch_size: int, lr: float) -> None:
   config.ema = 0.995
   config.optim.update({'lr': lr, 'per_epoch': False})
   config.log_every = 10
+  config.health_every = 100
   config.eval_every = config.checkpoint_every = 250
 
 

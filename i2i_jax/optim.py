@@ -121,6 +121,15 @@ def select(condition: jax.Array, new: Any, old: Any) -> Any:
   return jax.tree.map(one, new, old, is_leaf=lambda x: isinstance(x, optax.ScaleByScheduleState))
 
 
+def with_rate_of(new: Any, old: Any) -> Any:
+  """The optimizer's state `new`, but its learning rate counts as in `old`: by steps, not by updates."""
+
+  def is_count(x):
+    return isinstance(x, optax.ScaleByScheduleState)
+
+  return jax.tree.map(lambda n, o: o if is_count(n) else n, new, old, is_leaf=is_count)
+
+
 def freeze(tx: optax.GradientTransformation, part: str, steps: int) -> optax.GradientTransformation:
   """`tx`, but what is under a key `part` of the nested weights stays as it is for the first `steps` updates.
 

@@ -31,7 +31,7 @@ from i2i_jax.plan import make_plan
 from i2i_jax.runs import checkpoint, folder
 from i2i_jax.runtime import compiling, cost, memory, mesh, precision
 from i2i_jax.runtime.describe import describe, parameter_count
-from i2i_jax.training import begin, grow, hooks, profiling, writers
+from i2i_jax.training import begin, grow, health, hooks, profiling, writers
 from i2i_jax.training.batches import Batches
 from i2i_jax.training.progress import Progress
 from i2i_jax.training.samples import sample_columns
@@ -91,9 +91,11 @@ def train(
     progress, batches = Progress(step=plan.start, steps=config.steps, batch_size=config.batch_size), Batches(iterator)
     chosen = (writers.files, *writers.chosen(config.writers))
     writer = writers.together([progress.writer, *(make(workdir, config, plan.start) for make in chosen)])
+    predict = hooks.programs(plan)
     check, log = hooks.check_finite(checkpoints), hooks.log(plan, writer, batches)
-    validate, save = hooks.validate(plan, writer), hooks.save(plan, checkpoints, iterator, key)
-    every = (check, log, validate, save)  # what is not finite is not logged; a checkpoint that is saved was scored
+    watch, validate = health.watch(plan, writer, predict, progress), hooks.validate(plan, writer, predict)
+    save = hooks.save(plan, checkpoints, iterator, key)
+    every = (check, log, watch, validate, save)  # what is not finite is not logged; a saved checkpoint was scored
     if plan.start == 0:
       validate.act(0, state)
 

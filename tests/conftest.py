@@ -36,7 +36,8 @@ from i2i_jax.layers import conv_forms as conv
 from tests.small import tiny_config
 
 PLAIN = {
-  f'test_{name}' for name in ('ada', 'attention', 'cyclegan', 'multiscale', 'pix2pixhd', 'regularisers', 'ugatit')
+  f'test_{name}'
+  for name in ('ada', 'attention', 'cyclegan', 'health', 'multiscale', 'pix2pixhd', 'regularisers', 'ugatit')
 }
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')

@@ -29,6 +29,13 @@ def check(config: ConfigDict) -> None:
     raise BadInput(f'config.loss.r1_every = {config.loss.r1_every} must be at least 1')
   if config.optim.adaptive > 1:
     raise BadInput(f'config.optim.adaptive = {config.optim.adaptive} is an accuracy: 0 (off) to 1')
+  if config.optim.repeat and config.loss.gan == 'none':
+    raise BadInput("config.optim.repeat: with config.loss.gan = 'none' there are no two sides; set it to 0")
+  if config.optim.repeat and not config.optim.weak < config.optim.adaptive:
+    raise BadInput(
+      f'config.optim.repeat = {config.optim.repeat}: the weaker side is known by config.optim.adaptive = '
+      f'{config.optim.adaptive}, which must be above config.optim.weak = {config.optim.weak}: take 0.8'
+    )
   if config.optim.adaptive and config.loss.gan == 'wgan-gp':
     raise BadInput('config.optim.adaptive: the critic of wgan-gp has no accuracy; set it to 0, or take hinge')
 
@@ -100,11 +107,11 @@ def middle(config: ConfigDict) -> float:
   return 0.5 if config.loss.gan == 'lsgan' else 0.0  # between its labels
 
 
-def accuracy(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
-  """The share of patches that the discriminator tells rightly, the mean over scales, real and fake: 0 to 1."""
-  shares = [jnp.mean(x > middle(config), dtype=jnp.float32) for x in jax.tree.leaves(real_logits)]
-  shares += [jnp.mean(x < middle(config), dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
-  return sum(shares) / len(shares)
+def accuracies(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The shares of real patches and of fake ones that the discriminator tells rightly, means over scales: 0 to 1."""
+  real = [jnp.mean(x > middle(config), dtype=jnp.float32) for x in jax.tree.leaves(real_logits)]
+  fake = [jnp.mean(x < middle(config), dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
+  return sum(real) / len(real), sum(fake) / len(fake)
 
 
 def mean_sign(config: ConfigDict, real_logits: jax.Array) -> jax.Array:
@@ -117,16 +124,32 @@ def mean_sign(config: ConfigDict, real_logits: jax.Array) -> jax.Array:
 
 
 def readings(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> dict:
-  """What is logged of a discriminator: mean logits, r_t, and its accuracy where config.optim.adaptive asks for it.
+  """What is logged of a discriminator: mean logits, r_t, and how often it is right on real and on fake patches.
 
-  The critic of wgan-gp has neither of the last two: its logits have no middle.
+  The critic of wgan-gp has no more than the first: its logits have no middle.
   """
   found = {'disc/real': objectives.mean_logit(real_logits), 'disc/fake': objectives.mean_logit(fake_logits)}
-  if config.loss.gan != 'wgan-gp':
-    found['disc/r_t'] = mean_sign(config, real_logits)
-  if config.optim.adaptive:
-    found['disc/accuracy'] = accuracy(config, real_logits, fake_logits)
-  return found
+  if config.loss.gan == 'wgan-gp':
+    return found
+  real, fake = accuracies(config, real_logits, fake_logits)
+  found |= {'disc/r_t': mean_sign(config, real_logits), 'disc/right_real': real, 'disc/right_fake': fake}
+  return found | ({'disc/accuracy': (real + fake) / 2} if config.optim.adaptive else {})
+
+
+def fooled(config: ConfigDict, fake_logits: jax.Array, side: str = '') -> dict:
+  """'gen/fools': the share of fake patches that are taken for real, where config.optim.repeat asks for it."""
+  if not config.optim.repeat:
+    return {}
+  shares = [jnp.mean(x > middle(config), dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
+  return {f'gen/fools{side}': sum(shares) / len(shares)}
+
+
+def is_weak(config: ConfigDict, net: str, metrics: dict) -> jax.Array:
+  """Whether `net` ('gen' or 'disc') is the weaker side, by the metrics of its own last update."""
+  name = 'gen/fools' if net == 'gen' else 'disc/accuracy'
+  shares = [value for key, value in metrics.items() if key in (name, f'{name}_a', f'{name}_b')]
+  share = sum(shares) / len(shares)
+  return 1 - share > config.optim.adaptive if net == 'gen' else share < config.optim.weak
 
 
 def is_turn(

@@ -16,6 +16,7 @@ from i2i_jax import models, optim
 from i2i_jax.errors import BadInput
 from i2i_jax.layers import conv_forms
 from i2i_jax.layers.remat import rematerialised
+from i2i_jax.losses import regularisers
 from i2i_jax.models.ugatit import clip_rho
 from i2i_jax.runtime import compiling, memory
 from i2i_jax.runtime.precision import storage_dtype
@@ -258,6 +259,56 @@ def translate_each(
   return jax.vmap(one)(images, jax.random.split(rng, len(images)))
 
 
+def repeated(
+  config: ConfigDict, net: str, step: Callable, state: State, metrics: dict, rng: jax.Array
+) -> tuple[State, dict]:
+  """Updates `net` ('gen' or 'disc') again while it is the weaker side, config.optim.repeat times at most.
+
+  Args:
+    step: (state, rng=...) -> (state, metrics), an update. state, metrics: after the step's first one.
+
+  Returns:
+    The state, and the metrics of the last update with 'repeats/NET', how many there were.
+  """
+  if not config.optim.repeat:
+    return state, metrics
+  first = state.opt[net]
+
+  def strong(tree):  # types, as a loop's values must have: a number of Python's is weakly typed
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, jnp.result_type(x)), tree)
+
+  def weak(carry):
+    count, _, metrics = carry
+    return (count < config.optim.repeat) & regularisers.is_weak(config, net, metrics)
+
+  def again(carry):
+    count, state, _ = carry
+    state, metrics = step(state, rng=jax.random.fold_in(rng, count))
+    return count + 1, strong(state), strong(metrics)
+
+  count, state, metrics = jax.lax.while_loop(weak, again, (jnp.zeros((), jnp.int32), strong(state), strong(metrics)))
+  state = state.replace(opt={**state.opt, net: optim.with_rate_of(state.opt[net], first)})
+  return state, metrics | {f'repeats/{net}': count.astype(jnp.float32)}
+
+
+def gradient_norms(config: ConfigDict, net: str, grads: dict, step: jax.Array) -> dict[str, jax.Array]:
+  """'grad/NET': the norm of all of a net's gradients, at each config.health_every-th step; 0 at the steps between.
+
+  Only then, since to read all gradients once more takes some percent of a step.
+  """
+  if not config.health_every:
+    return {}
+  groups = grads if grads.keys() in ({'ab', 'ba'}, {'a', 'b'}) else {'': grads}
+  names = {part: f'grad/{net}_{part}' if part else f'grad/{net}' for part in groups}
+  due = (step + 1) % config.health_every == 0
+  norms = jax.lax.cond(
+    due,
+    lambda: {part: optax.tree.norm(group).astype(jnp.float32) for part, group in groups.items()},
+    lambda: {part: jnp.zeros((), jnp.float32) for part in groups},
+  )
+  return {names[part]: norm for part, norm in norms.items()}
+
+
 def apply_grads(
   state: State, txs: dict[str, optax.GradientTransformation], key: str, grads: dict, turn: jax.Array | None = None
 ) -> State:
@@ -278,10 +329,10 @@ def update(
   key: str,
   loss_fn: Callable,
   turn: Callable = lambda aux: None,
-) -> tuple[State, Any]:
-  """One gradient step on params[key]; loss_fn(params) -> (loss, aux). Returns (state, aux).
+) -> tuple[State, Any, dict]:
+  """One gradient step on params[key]; loss_fn(params) -> (loss, aux). Returns (state, aux, gradients).
 
   `turn(aux)` is None, or a boolean array: where that is false nothing moves but what the learning rate counts.
   """
   grads, aux = jax.grad(loss_fn, has_aux=True)(state.params[key])
-  return apply_grads(state, txs, key, grads, turn(aux)), aux
+  return apply_grads(state, txs, key, grads, turn(aux)), aux, grads

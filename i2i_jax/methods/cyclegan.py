@@ -8,6 +8,7 @@ Both generators are updated first, by one Adam; then both discriminators, by ano
 fakes from a pool. `params` is {'gen': {'ab', 'ba'}, 'disc': {'a', 'b'}}.
 """
 
+import functools
 import itertools
 
 import jax
@@ -23,9 +24,11 @@ from i2i_jax.methods.base import (
   Translator,
   check_unpaired,
   finish_step,
+  gradient_norms,
   init_sides,
   init_state,
   output,
+  repeated,
   run_each,
   runner,
   translate_each,
@@ -76,7 +79,7 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
 
     def loss_fn(params):
       stats = jax.tree.map(lambda x: x, state.extra['batch_stats'])  # a copy, to be rebound call by call
-      count, cams = itertools.count(), {'ab': [], 'ba': []}
+      count, cams, fools = itertools.count(), {'ab': [], 'ba': []}, {}
 
       def translate(direction, *inputs):
         rngs = [jax.random.fold_in(rng, next(count)) for _ in inputs]
@@ -97,6 +100,7 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
       def fool(which, x):
         x = ada.seen([x], config, jax.random.fold_in(rng, next(count)), state.extra, f'disc_{which}')
         logits, _, stats['disc'][which] = run(disc, fixed[which], stats['disc'][which], x, running_stats=False)
+        fools.update(regularisers.fooled(config, logits, f'_{which}'))
         return gan.gen(logits)
 
       identity = bool(config.loss.identity) or with_cam
@@ -116,12 +120,13 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
       if with_cam:  # of a direction's calls the first is on its source, the second on its target
         parts |= {f'loss/cam_{d}': config.loss.cam * objectives.cam(*cams[d][:2]) for d in cams}
       loss = sum(parts.values())
-      return loss, (stats, {'a': fake_a, 'b': fake_b}, parts | {'loss/gen': loss})
+      return loss, (stats, {'a': fake_a, 'b': fake_b}, parts | fools | {'loss/gen': loss})
 
     def turn(_):
       return regularisers.is_turn(config, 'gen', state.step)
 
-    state, (stats, fakes, metrics) = update(state, txs, 'gen', loss_fn, turn)
+    state, (stats, fakes, metrics), grads = update(state, txs, 'gen', loss_fn, turn)
+    metrics |= gradient_norms(config, 'gen', grads, state.step)
     return with_extra(state, batch_stats=stats), fakes, metrics
 
   def disc_step(state, reals, fakes, rng):
@@ -160,8 +165,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     def turn(aux):
       return regularisers.is_turn(config, 'disc', state.step, [aux[1].get(f'disc/accuracy_{x}') for x in reals])
 
-    state, (stats, metrics) = update(state, txs, 'disc', loss_fn, turn)
-    return with_extra(state, batch_stats=stats), metrics
+    state, (stats, metrics), grads = update(state, txs, 'disc', loss_fn, turn)
+    return with_extra(state, batch_stats=stats), metrics | gradient_norms(config, 'disc', grads, state.step)
 
   def train_step(state, batch, rng):
     """One update of all four nets."""
@@ -170,13 +175,20 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     metrics = {'lr': rate(state.step)}
     state, fakes, gen_metrics = gen_step(state, reals['a'], reals['b'], gen_rng)
 
+    def gen_again(state, rng):
+      state, _, metrics = gen_step(state, reals['a'], reals['b'], rng)
+      return state, metrics
+
+    state, gen_metrics = repeated(config, 'gen', gen_again, state, gen_metrics, gen_rng)
+
     pools = {}
     for i, (which, old) in enumerate(state.extra['pool'].items()):
       swap, slot = image_pool.draw(jax.random.fold_in(pool_rng, i), old, len(fakes[which]))
       pools[which], fakes[which] = image_pool.query(old, fakes[which], swap, slot)
     state = with_extra(state, pool=pools)
 
-    state, disc_metrics = disc_step(state, reals, fakes, disc_rng)
+    judged = functools.partial(disc_step, reals=reals, fakes=fakes)
+    state, disc_metrics = repeated(config, 'disc', judged, *judged(state, rng=disc_rng), disc_rng)
     kept, logged = ada.adjusted(state.extra, config, disc_metrics, state.step)
     return finish_step(with_extra(state, **kept), config), metrics | gen_metrics | disc_metrics | logged
 

@@ -9,6 +9,8 @@ is judged by the discriminator as it was. With `config.loss.gan = 'none'` there 
 is regression: the baseline that every ablation needs.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -22,9 +24,11 @@ from i2i_jax.methods.base import (
   Translator,
   apply_grads,
   finish_step,
+  gradient_norms,
   init_net,
   init_state,
   output,
+  repeated,
   runner,
   translate_each,
   translating,
@@ -98,8 +102,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     def turn(aux):
       return regularisers.is_turn(config, 'disc', state.step, [aux[1].get('disc/accuracy')])
 
-    state, (stats, metrics) = update(state, txs, 'disc', loss_fn, turn)
-    return with_stats(state, 'disc', stats), metrics
+    state, (stats, metrics), grads = update(state, txs, 'disc', loss_fn, turn)
+    return with_stats(state, 'disc', stats), metrics | gradient_norms(config, 'disc', grads, state.step)
 
   def gen_step(state, a, b, outputs, pull_back, rng):
     """One update of the generator; `pull_back` takes gradients of its `outputs` to its weights."""
@@ -114,6 +118,7 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
         params, stats = state.params['disc'], state.extra['batch_stats']['disc']
         logits, out, stats = judge(state, params, stats, a, fake_b, rng)
         metrics['loss/gan'] = gan.gen(logits)
+        metrics |= regularisers.fooled(config, logits)
         loss += config.loss.gan_weight * metrics['loss/gan']
         if config.loss.feature_matching:
           _, real_out, _ = judge(state, params, stats, a, b, rng)
@@ -131,7 +136,8 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     if adversarial:
       state = with_stats(state, 'disc', stats)
     turn = regularisers.is_turn(config, 'gen', state.step)
-    return apply_grads(state, txs, 'gen', pull_back(grads)[0], turn), metrics
+    (grads,) = pull_back(grads)
+    return apply_grads(state, txs, 'gen', grads, turn), metrics | gradient_norms(config, 'gen', grads, state.step)
 
   def train_step(state, batch, rng):
     """One update of both nets."""
@@ -140,18 +146,32 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     gen_rng = jax.random.fold_in(rng, 2)
     metrics = {'lr': rate(state.step)}
 
-    def generate(params):
-      stats = state.extra['batch_stats']['gen']
-      y, out, stats = run(gen, params, stats, a, rng=dropout_rng, dropout=True, running_stats=False)
-      if not with_cam:
-        return (y, out.get('images', []), ()), stats
-      _, of_b, stats = run(gen, params, stats, b, rng=dropout_rng, dropout=True, running_stats=False)
-      return (y, out.get('images', []), (out['cam'], of_b['cam'])), stats
+    def forward(state, rng):
+      def generate(params):
+        stats = state.extra['batch_stats']['gen']
+        y, out, stats = run(gen, params, stats, a, rng=rng, dropout=True, running_stats=False)
+        if not with_cam:
+          return (y, out.get('images', []), ()), stats
+        _, of_b, stats = run(gen, params, stats, b, rng=rng, dropout=True, running_stats=False)
+        return (y, out.get('images', []), (out['cam'], of_b['cam'])), stats
 
-    outputs, pull_back, stats = jax.vjp(generate, state.params['gen'], has_aux=True)
-    state = with_stats(state, 'gen', stats)
-    steps = {'disc': lambda state: disc_step(state, a, b, outputs[0], disc_rng)} if adversarial else {}
-    steps['gen'] = lambda state: gen_step(state, a, b, outputs, pull_back, gen_rng)
+      outputs, pull_back, stats = jax.vjp(generate, state.params['gen'], has_aux=True)
+      return outputs, pull_back, with_stats(state, 'gen', stats)
+
+    def gen_again(state, rng):
+      outputs, pull_back, state = forward(state, rng)
+      return gen_step(state, a, b, outputs, pull_back, rng)
+
+    outputs, pull_back, state = forward(state, dropout_rng)
+    judged = functools.partial(disc_step, a=a, b=b, fake_b=outputs[0])
+    steps = {
+      'disc': lambda state: repeated(config, 'disc', judged, *judged(state, rng=disc_rng), disc_rng),
+      'gen': lambda state: repeated(
+        config, 'gen', gen_again, *gen_step(state, a, b, outputs, pull_back, gen_rng), gen_rng
+      ),
+    }
+    if not adversarial:
+      del steps['disc']
     for net in reversed(steps) if gen_first else steps:
       state, more = steps[net](state)
       metrics |= more

@@ -22,9 +22,11 @@ from i2i_jax.methods.base import (
   Translator,
   check_unpaired,
   finish_step,
+  gradient_norms,
   init_sides,
   init_state,
   output,
+  repeated,
   runner,
   translate_each,
   translating,
@@ -90,15 +92,15 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     def turn(aux):
       return regularisers.is_turn(config, 'disc', state.step, [aux[1].get(f'disc/accuracy_{x}') for x in reals])
 
-    state, (stats, metrics) = update(state, txs, 'disc', loss_fn, turn)
-    return with_stats(state, 'disc', stats), metrics
+    state, (stats, metrics), grads = update(state, txs, 'disc', loss_fn, turn)
+    return with_stats(state, 'disc', stats), metrics | gradient_norms(config, 'disc', grads, state.step)
 
   def gen_step(state, reals, rng):
     """One update of both generators."""
     judges = state.params['disc']
 
     def loss_fn(params):
-      stats, parts = dict(state.extra['batch_stats']['disc']), {}
+      stats, parts, fools = dict(state.extra['batch_stats']['disc']), {}, {}
       weights = {'a': config.loss.cycle_a, 'b': config.loss.cycle_b}
       for direction, source, target in (('ab', 'a', 'b'), ('ba', 'b', 'a')):
         fake, of_source = generate(params[direction], reals[source])
@@ -107,17 +109,18 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
         key = jax.random.fold_in(rng, target == 'b')
         logits, _, stats[target] = judge(state, target, judges[target], stats[target], fake, key)
         parts[f'loss/gan_{direction}'] = config.loss.gan_weight * gan.gen(logits)
+        fools |= regularisers.fooled(config, logits, f'_{target}')
         parts[f'loss/cycle_{source}'] = weights[source] * l1(cycle, reals[source])
         parts[f'loss/identity_{target}'] = config.loss.identity * weights[target] * l1(same, reals[target])
         parts[f'loss/cam_{direction}'] = config.loss.cam * objectives.cam(of_source, of_target)
       loss = sum(parts.values())
-      return loss, (stats, parts | {'loss/gen': loss})
+      return loss, (stats, parts | fools | {'loss/gen': loss})
 
     def turn(_):
       return regularisers.is_turn(config, 'gen', state.step)
 
-    state, (stats, metrics) = update(state, txs, 'gen', loss_fn, turn)
-    return with_stats(state, 'disc', stats), metrics
+    state, (stats, metrics), grads = update(state, txs, 'gen', loss_fn, turn)
+    return with_stats(state, 'disc', stats), metrics | gradient_norms(config, 'gen', grads, state.step)
 
   def train_step(state, batch, rng):
     """One update of all nets."""
@@ -125,8 +128,10 @@ def create(config: ConfigDict, steps_per_epoch: int) -> Method:
     reals = {k: batch[k].astype(dtype) for k in ('a', 'b')}
     fakes = {d[1]: generate(state.params['gen'][d], reals[d[0]])[0] for d in ('ab', 'ba')}
     metrics = {'lr': rate(state.step)}
-    state, disc_metrics = disc_step(state, reals, fakes, disc_rng)
-    state, gen_metrics = gen_step(state, reals, gen_rng)
+    judged = functools.partial(disc_step, reals=reals, fakes=fakes)
+    made = functools.partial(gen_step, reals=reals)
+    state, disc_metrics = repeated(config, 'disc', judged, *judged(state, rng=disc_rng), disc_rng)
+    state, gen_metrics = repeated(config, 'gen', made, *made(state, rng=gen_rng), gen_rng)
     kept, logged = ada.adjusted(state.extra, config, disc_metrics, state.step)
     return finish_step(with_extra(state, **kept), config), metrics | gen_metrics | disc_metrics | logged
 

@@ -167,6 +167,21 @@ if (curves.length) {
     'validation split.', el('div', {class: 'charts'}, ...curves.map(([name, xy]) => chart(name, xy))));
 }
 
+// ---- health
+if (data.health.looks) {
+  const {looks, alarms, readings, curves} = data.health;
+  const found = el('ul', {class: 'found'}, ...alarms.map(alarm => el('li', alarm.over ? {class: 'over'} : {},
+    alarm.line, alarm.over ? el('span', {}, ` Over since step ${number.format(alarm.until)}.`) : '')));
+  if (!alarms.length) found.append(el('li', {class: 'good'}, 'No sign of illness lasted.'));
+  const table = el('table', {}, el('tr', {}, ...['sign', 'reading', 'now', 'a sign where'].map(h => el('th', {}, h))),
+    ...readings.map(r => el('tr', r.ill ? {class: 'ours'} : {}, el('td', {}, r.sign), el('td', {}, r.reading),
+      el('td', {}, short(r.value)), el('td', {}, r.limit))));
+  section('Health', `What commonly goes wrong with GANs, looked at ${number.format(looks)} time${looks > 1 ? 's' : ''} ` +
+    'while it learnt; two looks in a row make a sign. docs/health.md says what each reading is.', found,
+    el('details', {}, el('summary', {}, 'All readings'), el('div', {class: 'card'}, table),
+      el('div', {class: 'charts'}, ...Object.entries(curves).map(([name, xy]) => chart(name, xy)))));
+}
+
 // ---- pictures over time
 function through_time(grids, columns, title, note) {
   if (!grids.steps.length) return;

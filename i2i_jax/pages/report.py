@@ -9,6 +9,7 @@ from i2i_jax.config import read_json
 from i2i_jax.data import images, spread
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import metrics
+from i2i_jax.health import signs
 from i2i_jax.pages.page import data_url, fill, image_url
 from i2i_jax.runs import layout
 from i2i_jax.runs.folder import read_notes
@@ -36,7 +37,8 @@ def write(workdir: Path) -> Path:
     'commands': commands(workdir, notes),
     'scores': scores,
     'metrics': shown(scores),
-    'curves': curves(log),
+    'curves': curves([{k: v for k, v in line.items() if not k.startswith('health/')} for line in log]),
+    'health': health(log),
     'pictures': {split: s for split in scores if (s := pictures(workdir / f'eval_{split}'))},
     'grids': grids(workdir / layout.SAMPLES, len(notes.get('columns', ())) or 3, pool),
     'attention': grids(workdir / layout.ATTENTION, len(notes.get('attention', ())) or 1, pool),
@@ -80,6 +82,38 @@ def curves(log: list[dict]) -> dict[str, list]:
     keep = spread(len(steps), MAX_POINTS)
     thinned[name] = [[steps[i] for i in keep], [values[i] for i in keep]]
   return thinned
+
+
+def health(log: list[dict]) -> dict:
+  """What was found wrong, and each reading that has a threshold; {} where nothing was looked at."""
+  looks = [line for line in log if signs.readings(line)]
+  if not looks:
+    return {}
+  last = {(alarm.sign, alarm.side) for alarm in signs.lasting(looks)}
+  names = sorted(signs.readings(looks[-1]))
+  known = {sign.reading + side: (name, side, sign) for name, sign in signs.SIGNS.items() for side in signs.WHERE}
+  return {
+    'looks': len(looks),
+    'alarms': [
+      {'line': alarm.line(), 'until': alarm.until, 'over': (alarm.sign, alarm.side) not in last}
+      for alarm in signs.alarms(looks)
+    ],
+    'readings': [
+      {
+        'sign': f'{sign}{signs.WHERE[side]}',
+        'reading': name,
+        'value': looks[-1][f'health/{name}'],
+        'limit': f'{"above" if of.above else "below"} {of.limit:g}',
+        'ill': of.ill(looks[-1][f'health/{name}']),
+      }
+      for name in names
+      for sign, side, of in [known.get(name, ('', '', None))]
+      if of
+    ],
+    'curves': curves(
+      [{f'health/{k}': v for k, v in signs.readings(line).items()} | {'step': line['step']} for line in looks]
+    ),
+  }
 
 
 def pictures(folder: Path) -> list[dict]:

@@ -61,17 +61,25 @@ def log(plan: Plan, writer: Writer, batches: Batches) -> Hook:
 
   def metrics(step, values):
     if step % plan.config.log_every == 0 or step == plan.config.steps:
-      values = {**values, 'data/wait': batches.waiting()}
-      writer.scalars(step, values)
+      logged = {
+        name: value for name, value in values.items() if not name.startswith('grad/')
+      }  # see training/health.py
+      writer.scalars(step, {**logged, 'data/wait': batches.waiting()})
 
   return Hook(metrics=metrics)
 
 
-def validate(plan: Plan, writer: Writer) -> Hook:
+def programs(plan: Plan) -> dict[str, Program]:
+  """What translates while training, by direction."""
+  return {
+    d: Program(translator, plan.shardings, plan.config.seed) for d, translator in plan.method.translators.items()
+  }
+
+
+def validate(plan: Plan, writer: Writer, predict: dict[str, Program]) -> Hook:
   """Scores and pictures of the validation split; what is scored, and how often, is config.evals."""
   config, method = plan.config, plan.method
   measures = [(every, make(names, nets, shardings=plan.shardings)) for every, names, nets in plan.evals]
-  predict = {d: Program(translator, plan.shardings, config.seed) for d, translator in method.translators.items()}
   view, see = attention.viewer(method, config), labels.drawer(config.data)
 
   def act(step, state):

@@ -7,6 +7,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
+from i2i_jax.health.signs import Alarm
 from i2i_jax.training.writers import Writer
 
 SECONDS_A_LINE = 5
@@ -20,6 +21,7 @@ class Progress:
     self.batch_size = batch_size
     self.terminal = sys.stderr.isatty()
     self.printed = 0.0
+    self.signs = ''  # of illness, see health/signs.py
     self.ticks: list[float] = []  # when each step of this session was done
     self.bar = tqdm(
       total=steps,
@@ -38,14 +40,26 @@ class Progress:
     """The median time of a step of this session: pauses to validate, save or compile leave it as it is."""
     return float(np.median(np.diff(self.ticks))) if len(self.ticks) > 1 else 0.0
 
+  def say(self, line: str) -> None:
+    """A line of its own, above the bar."""
+    self.bar.write(line, file=sys.stderr)
+
+  def ill(self, alarms: list[Alarm]) -> None:
+    """Shows their names behind the bar, until it is given others."""
+    self.signs = ', '.join(alarm.name for alarm in alarms)
+
   def show(self, step: int, values: dict[str, float]) -> None:
     """Losses and the first scores, behind the bar."""
+    if all(name.startswith('health/') for name in values):
+      return
     rate = (self.bar.format_dict['rate'] or 0) * self.batch_size
     scores = [name for name in values if name.startswith('val/')][:SCORES]
     names = [name for name in values if name.startswith('loss/') or name in scores]
     shown = {name.removeprefix('loss/'): f'{values[name]:.3f}' for name in names}
     if 'data/wait' in values:
       shown['waiting for data'] = f'{values["data/wait"]:.1%}'
+    if self.signs:
+      shown['ILL'] = self.signs
     self.bar.set_postfix({'img/s': f'{rate:.0f}', **shown}, refresh=self.terminal)
     if not self.terminal and time.monotonic() - self.printed > SECONDS_A_LINE:
       print(self.bar, file=sys.stderr, flush=True)

@@ -110,9 +110,9 @@ def test_accuracy_is_the_share_of_patches_on_the_right_side(tiny):
     [jnp.array([[0.4, 0.1, 0.6, -1.0]]), jnp.array([[2.0]])],
   )
   tiny.loss.gan = 'lsgan'
-  assert float(regularisers.accuracy(tiny, real, fake)) == pytest.approx((0.5 + 1 + 0.75 + 0) / 4)
+  assert regularisers.accuracies(tiny, real, fake) == pytest.approx(((0.5 + 1) / 2, (0.75 + 0) / 2))
   tiny.loss.gan = 'hinge'
-  assert float(regularisers.accuracy(tiny, real, fake)) == pytest.approx((0.75 + 1 + 0.25 + 0) / 4)
+  assert regularisers.accuracies(tiny, real, fake) == pytest.approx(((0.75 + 1) / 2, (0.25 + 0) / 2))
 
 
 # ------------------------------------------------------------------------------------------- DiffAugment
@@ -256,6 +256,20 @@ def test_the_discriminators_pass_while_they_are_too_good(small):
     assert moved(state, new, 'gen')
 
 
+def test_the_weaker_side_is_updated_again(small):
+  """Up to `repeat` times, inside the step: Adam counts the updates, the learning rate the step."""
+  net, other = ('disc', 'gen') if small.method == 'pix2pix' else ('gen', 'disc')
+  small.optim.update(
+    {'repeat': 3, **({'adaptive': 1.0, 'weak': 0.999} if net == 'disc' else {'adaptive': 1e-6, 'weak': 0.0})}
+  )
+  step, state = stepper(small)
+  state, metrics = step(state)
+  assert (int(metrics[f'repeats/{net}']), int(metrics[f'repeats/{other}'])) == (3, 0)
+  assert int(optax.tree.get(state.opt[net][0], 'count')) == 4
+  assert [int(state.opt[name][1].count) for name in ('gen', 'disc')] == [1, 1]
+  assert int(state.step) == 1
+
+
 def test_several_scales_train_in_both_methods(small):
   small.disc.scales = 2
   step, state = stepper(small)
@@ -285,6 +299,7 @@ def test_whose_turn_is_first_decides_which_discriminator_judges(tiny, order):
     ({'loss.r1_every': 0}, 'config.loss.r1_every = 0 must be at least 1'),
     ({'optim.adaptive': 1.5}, 'config.optim.adaptive = 1.5 is an accuracy'),
     ({'optim.adaptive': 0.8, 'loss.gan': 'wgan-gp'}, 'the critic of wgan-gp has no accuracy'),
+    ({'optim.repeat': 2}, 'the weaker side is known by config.optim.adaptive = 0.0'),
     ({'order': 'disc_frist'}, "config.order = 'disc_frist' is not known"),
   ],
 )

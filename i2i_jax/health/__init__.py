@@ -1,0 +1,1 @@
+"""What goes wrong with GANs, told while it happens: `readings` measures, `signs` judges."""
