@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from i2i_jax.config import read_json
 from i2i_jax.data import images, spread
-from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import metrics
 from i2i_jax.pages.page import data_url, fill, image_url
 from i2i_jax.runs import layout
-from i2i_jax.runs.folder import read_notes
+from i2i_jax.runs.folder import read_config, read_notes
 from i2i_jax.runs.log import read_log
+from i2i_jax.runs.stored import SCORES, read_or
 
 MAX_GRIDS = 12
 QUALITY = 90  # of pictures, by WebP's measure
@@ -21,11 +20,9 @@ MAX_POINTS = 2000  # of a curve
 
 def write(workdir: Path) -> Path:
   """Writes WORKDIR/report.html and returns its path. Raises BadInput if `workdir` holds no run."""
-  config_file = workdir / layout.CONFIG
-  if not config_file.exists():
-    raise BadInput(f'--workdir: {workdir} holds no run (no config.json)')
-  config, notes, log = read_json(config_file), read_notes(workdir), read_log(workdir / layout.LOG)
-  scores = {file.stem.removeprefix('eval_'): read_scores(file) for file in sorted(workdir.glob('eval_*.json'))}
+  config, notes, log = read_config(workdir), read_notes(workdir), read_log(workdir / layout.LOG)
+  files = {file.stem.removeprefix('eval_'): file for file in sorted(workdir.glob('eval_*.json'))}
+  scores = {name: found for name, file in files.items() if (found := read_scores(file, config['method']))}
   pool: list[np.ndarray] = []
   values = {
     'title': f'{config["method"]} · {config["data"]["name"]}',
@@ -53,8 +50,10 @@ def commands(workdir: Path, notes: dict) -> list[str]:
   return [train, f'i2i evaluate --workdir={shlex.quote(str(workdir))} --split=test']
 
 
-def read_scores(file: Path) -> dict:
-  result = read_json(file)
+def read_scores(file: Path, method: str) -> dict:
+  """What the page shows of a file of scores; {} of one that is damaged."""
+  shape = {**SCORES, 'scores': {method: {str: float}, str: {str: float}}}
+  result = read_or({}, file, shape, 'the page leaves it out; i2i evaluate makes it again')
   shown = ('protocol', 'step', 'chosen', 'split', 'direction', 'images', 'weights', 'unlike', 'scores')
   return {k: result[k] for k in shown if k in result}
 
