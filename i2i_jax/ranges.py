@@ -5,6 +5,7 @@ the field itself, such as whether a net fits the images, its reader checks.
 """
 
 import math
+import sys
 from collections.abc import Iterator
 from numbers import Integral, Real
 from pathlib import Path
@@ -40,7 +41,7 @@ class Allowed(NamedTuple):
     if self.kind is bool or isinstance(value, bool):
       return self.kind is bool and isinstance(value, bool)
     if self.kind is float:
-      return isinstance(value, Real) and math.isfinite(value)
+      return isinstance(value, Real) and abs(value) <= sys.float_info.max  # and not nan; a whole number may be larger
     return isinstance(value, Integral if self.kind is int else str)
 
   def is_within(self, value: Any) -> bool:

@@ -98,7 +98,7 @@ def load(file: Path) -> Known | None:
   if not file.exists():
     return None
   try:
-    with np.load(file, allow_pickle=False) as stored:
+    with file.open('rb') as opened, np.load(opened, allow_pickle=False) as stored:
       return Known(**{name: stored[name] for name in Known._fields})
   except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
     print(

@@ -1,7 +1,9 @@
 """The page of a run: what the run has written so far, as one self-contained HTML file."""
 
+import math
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,8 +42,17 @@ def write(workdir: Path) -> Path:
     'images': [image_url(image, QUALITY) for image in pool],
   }
   page = workdir / layout.PAGE
-  fill(page, values)
+  fill(page, finite(values))
   return page
+
+
+def finite(value: Any) -> Any:
+  """Without what a page cannot show, like an infinite PSNR: left out of dicts, None in lists."""
+  if isinstance(value, dict):
+    return {k: finite(v) for k, v in value.items() if not isinstance(v, float) or math.isfinite(v)}
+  if isinstance(value, list | tuple):
+    return [finite(v) for v in value]
+  return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def commands(workdir: Path, notes: dict) -> list[str]:
