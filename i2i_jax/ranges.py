@@ -5,7 +5,6 @@ the field itself, such as whether a net fits the images, its reader checks.
 """
 
 import math
-import sys
 from collections.abc import Iterator
 from numbers import Integral, Real
 from pathlib import Path
@@ -41,7 +40,7 @@ class Allowed(NamedTuple):
     if self.kind is bool or isinstance(value, bool):
       return self.kind is bool and isinstance(value, bool)
     if self.kind is float:
-      return isinstance(value, Real) and abs(value) <= sys.float_info.max  # and not nan; a whole number may be larger
+      return isinstance(value, Real) and math.isfinite(float_of(value))
     return isinstance(value, Integral if self.kind is int else str)
 
   def is_within(self, value: Any) -> bool:
@@ -67,6 +66,13 @@ class Allowed(NamedTuple):
       inner = f'{self.shape[1]} {noun}' if self.shape[1] else noun
       return f'a tuple of tuples of {inner}{self.range_text()}{self.what}'
     return f'{"a tuple of" if self.shape[0] is None else self.shape[0]} {noun}{self.range_text()}{self.what}'
+
+
+def float_of(value: Any) -> float:
+  try:
+    return float(value)
+  except OverflowError:  # of a whole number
+    return math.inf
 
 
 def count(low: int = 1, high: float = MOST, **more: Any) -> Allowed:
