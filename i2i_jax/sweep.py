@@ -41,11 +41,12 @@ from i2i_jax.errors import BadInput, RunFault, choice
 from i2i_jax.evaluation import evals, metrics, protocols, scoring
 from i2i_jax.runs import folder, layout, stored
 from i2i_jax.runtime import cost
-from i2i_jax.sweeps import match, report
+from i2i_jax.sweeps import match, report, table
 from i2i_jax.sweeps.experiment import Experiment, Images, configs_of
 
 POLL_SECONDS = 0.2
 MARK, WIDTHS = 'sweep.json', 'widths.json'
+RESULT = {**stored.RESULT, 'cost': {**dict.fromkeys(table.COSTS, float), str: float}}
 MATCHED = 0.02  # how far a matched cost may be from the baseline's, as a share of it
 
 
@@ -176,7 +177,7 @@ def plan(configs: dict[str, tuple[ConfigDict, float]], workdir: Path, seeds: int
 
 def result_of(run: Trial) -> dict | None:
   """What a run left when it was done, or None."""
-  return stored.read_or(None, run.folder / layout.RESULT, stored.RESULT, 'it is made again, from its checkpoint')
+  return stored.read_or(None, run.folder / layout.RESULT, RESULT, 'it is made again, from its checkpoint')
 
 
 def is_done(run: Trial, protocol: str) -> bool:

@@ -55,8 +55,8 @@ RESULT = {
   'scores': {str: [float]},
   'set_scores?': {str: float},
   'curves?': {str: [[float]]},
-  'cost?': {str: float},
-  'seconds?': float,
+  'cost': {str: float},
+  'seconds': float,
   'fingerprints': {str: str},
 }
 WIDTHS = {str: {'wanted': dict, 'ratio': float, 'widths': [int]}}  # of a sweep's variants
