@@ -30,7 +30,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -46,7 +46,8 @@ from i2i_jax.sweeps.experiment import Experiment, Images, configs_of
 
 POLL_SECONDS = 0.2
 MARK, WIDTHS = 'sweep.json', 'widths.json'
-RESULT = {**stored.RESULT, 'cost': {**dict.fromkeys(table.COSTS, float), str: float}}
+COST: dict[Any, type] = {**dict.fromkeys(table.COSTS, float), str: float}
+RESULT = {**stored.RESULT, 'cost': COST}
 MATCHED = 0.02  # how far a matched cost may be from the baseline's, as a share of it
 
 

@@ -121,8 +121,8 @@ def test_commands_and_their_options_are_there(page):
 
 @each_page
 def test_what_trains_is_a_config(page):
-  for name, *options in commands(page):
-    given = [option for option in options if option.startswith('--config')]
+  for name, *rest in commands(page):
+    given = [option for option in rest if option.startswith('--config')]
     if name == 'train' and given and not given[0].endswith('.json'):
       methods.get(load(given))
 
