@@ -15,7 +15,7 @@ from i2i_jax.runs import stored
 from i2i_jax.sweeps import experiment
 
 QUICK = settings(
-  derandomize=True, deadline=None, database=None, max_examples=60, suppress_health_check=list(HealthCheck)
+  derandomize=True, deadline=None, database=None, max_examples=40, suppress_health_check=list(HealthCheck)
 )
 NUMBERS = st.one_of(st.integers(), st.floats(), st.sampled_from([2**63, -(2**63), 10**400, 1e308, -0.0]))
 WORDS = st.one_of(

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import platform
-import sys
 from collections.abc import Collection, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -96,7 +95,7 @@ def read_config(workdir: Path) -> dict:
     if not saved:
       raise BadInput(f'{error}; name another --workdir') from None
     config = completed(stored.read_json(saved[-1], {'config': dict})['config'], str(saved[-1]))
-    print(f"warning: {error}; its newest checkpoint's is taken", file=sys.stderr)
+    stored.warn(f"{error}; its newest checkpoint's is taken")
     return config
 
 

@@ -4,6 +4,7 @@ What a file must hold is its shape: a type; [shape] for a list; a dict of shapes
 but those that end in a question mark, and of the shape of all other names under str. A whole number is a float, too.
 """
 
+import functools
 import json
 import sys
 from collections.abc import Iterator
@@ -86,8 +87,14 @@ def read_or(default: Any, path: Path, shape: Any, remedy: str) -> Any:
   try:
     return read_json(path, shape, remedy)
   except BadInput as error:
-    print(f'warning: {error}', file=sys.stderr)
+    warn(str(error))
     return default
+
+
+@functools.cache
+def warn(text: str) -> None:
+  """Once, however often a command reads the file."""
+  print(f'warning: {text}', file=sys.stderr)
 
 
 def read_lines(path: Path, shape: Any) -> list[dict]:
