@@ -65,6 +65,8 @@ def readers(run, config):
 def test_no_reader_of_a_damaged_file_ends_in_a_traceback(copy, tiny, name, monkeypatch, capsys):
   monkeypatch.setattr(sys, 'argv', sys.argv)
   for index, damage in enumerate(variants((copy / name).read_bytes())):
+    if name == 'config.json' and index >= len(DAMAGE) and index % 7:
+      continue  # it has a thousand
     page = [lambda: report.write(copy)] if index % 8 == 0 or index < len(DAMAGE) else []  # it takes longest
     for read in [*readers(copy, tiny)[name], *page]:
       (copy / name).write_bytes(damage)
