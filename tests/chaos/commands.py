@@ -208,7 +208,8 @@ def damaged(scale: float) -> tuple[str, int, int, str]:
   with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     fields = (
-      'data.name=tests.fake steps=4 eval_every=2 checkpoint_every=2 log_every=1 evals=psnr samples=0 gen.depth=3 disc.layers=1'
+      'data.name=tests.fake steps=4 eval_every=2 checkpoint_every=2 log_every=1 evals=psnr samples=0 '
+      'gen.depth=3 disc.layers=1'
     )
     train = ['train', '--config=pix2pix:data=folder,runlocal', *(f'--config.{field}' for field in fields.split())]
     train += ['--config.data.load_size=(16,16)', '--config.data.crop_size=(16,16)', '--mesh=data=1']
