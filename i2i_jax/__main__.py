@@ -35,10 +35,15 @@ def main() -> int | None:
   if not sys.flags.safe_path:
     sys.path.insert(0, os.getcwd())  # as `python -m` does: a user's own data source may lie there
   memory.use_huge_pages()  # before JAX is imported: the process starts once more
-  from i2i_jax import cli
+  from i2i_jax import cli, options
 
   sys.argv[:2] = [f'i2i {name}']
-  return cli.run(importlib.import_module(f'i2i_jax.{name}').main)
+
+  def command() -> int | None:
+    args = options.COMMANDS[name]()  # what is wrong with them is said before JAX is imported
+    return importlib.import_module(f'i2i_jax.{name}').main(args)
+
+  return cli.run(command)
 
 
 if __name__ == '__main__':

@@ -7,17 +7,17 @@ blue where the block looks least, yellow where most; each map by its own range).
 Training draws the same of validation images, into WORKDIR/attention/.
 """
 
-from i2i_jax import cli, data
+from argparse import Namespace
+
+from i2i_jax import cli, options
 from i2i_jax.evaluation import chosen
 from i2i_jax.inference import attention
+from i2i_jax.runtime import precision
 
 
-def main() -> None:
-  parser = cli.parser(__doc__, 'attention_maps')
-  cli.run_options(parser)
-  parser.add_argument('--split', default='test', choices=data.SPLITS, help='default: test')
-  parser.add_argument('--count', type=int, default=6, help='images drawn; default: 6')
-  args = cli.parse_run(parser)
+def main(args: Namespace | None = None) -> None:
+  args = args or options.attention_maps()
+  precision.enable(args.precision)
   step, _ = chosen.step_of(args.workdir, args.step)
   attention.draw(args.workdir, args.split, args.direction, args.count, step)
 

@@ -13,12 +13,12 @@ OUTPUT/ (default: check/) then holds check.html, a page with samples and all tha
 code is 3 where something was found. `i2i train` looks at a hundred pairs before it begins, and warns.
 """
 
+from argparse import Namespace
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from i2i_jax import cli, data
-from i2i_jax.config import load
+from i2i_jax import cli, data, options
 from i2i_jax.data import checks
 from i2i_jax.pages import check as page
 from i2i_jax.runs import folder
@@ -47,13 +47,9 @@ def sources_of(config: ConfigDict) -> dict[str, data.Source]:
   return {split: data.get(config, split) for split in ('train', 'test', 'val')}
 
 
-def main() -> int:
-  parser = cli.parser(__doc__, 'check')
-  parser.add_argument('--config', required=True, metavar='NAME[:ARGUMENT]', help='as for training')
-  parser.add_argument('--config.FIELD', metavar='VALUE', help='sets a field of the config', dest='_')
-  parser.add_argument('--output', type=Path, default=Path('check'), help='a folder for the page; default: check')
-  args, fields = parser.parse_known_args()
-  found = check(load([f'--config={args.config}', *fields]), args.output)
+def main(args: Namespace | None = None) -> int:
+  args = args or options.check()
+  found = check(args.config, args.output)
   for line in found:
     print(f'- {line}')
   print(f'{len(found) or "nothing"} to look at; page: {args.output / FILES[1]}')

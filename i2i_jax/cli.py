@@ -4,7 +4,6 @@ Exit codes: 0 done; 1 a fault while running; 2 bad input, found before anything 
 skipped; 130 or 143 stopped by SIGINT or SIGTERM, with a checkpoint saved.
 """
 
-import argparse
 import errno
 import logging
 import os
@@ -17,41 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Self
 
-import jax
-
-from i2i_jax.config import read_json
 from i2i_jax.errors import BadInput, RunFault
-from i2i_jax.runs import layout
-from i2i_jax.runtime import memory, precision
-
-
-def parser(doc: str, name: str) -> argparse.ArgumentParser:
-  """A parser whose --help shows a module's docstring as it stands."""
-  return argparse.ArgumentParser(
-    prog=f'i2i {name}',
-    description=doc,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
-
-
-def run_options(parser: argparse.ArgumentParser, *, direction: bool = True, step: bool = True) -> None:
-  """--workdir, --direction and --step: the same in each command that takes a run."""
-  parser.add_argument('--workdir', type=Path, required=True, help='the folder of a run')
-  if direction:
-    parser.add_argument('--direction', default='ab', choices=('ab', 'ba'), help='default: ab')
-  if step:
-    text = 'the checkpoint; best or best:METRIC: on the validation split; default: the newest'
-    parser.add_argument('--step', metavar='STEP|best', help=text)
-
-
-def parse_run(parser: argparse.ArgumentParser) -> argparse.Namespace:
-  """What was given, of a parser with `run_options`; JAX then computes in the run's precision."""
-  args = parser.parse_args()
-  file = args.workdir / layout.CONFIG
-  if file.is_file():
-    precision.enable(read_json(file).get('precision', 'float32'))
-  return args
+from i2i_jax.runtime import memory
 
 
 def typed(name: str) -> str:
@@ -73,10 +39,18 @@ def keep_compiled() -> None:
       return
     if not os.access(folder, os.W_OK):
       return
-    jax.config.update('jax_compilation_cache_dir', str(folder))
+    jax_setting('jax_compilation_cache_dir', str(folder))
   if 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS' not in os.environ:
     # JAX's own second leaves out the many small programs of a start, which together take several.
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+    jax_setting('jax_persistent_cache_min_compile_time_secs', 0.1)
+
+
+def jax_setting(name: str, value: str | float) -> None:
+  """Sets what JAX reads; where it is not imported yet, for when it is."""
+  if jax := sys.modules.get('jax'):
+    jax.config.update(name, value)
+  else:
+    os.environ[name.upper()] = str(value)
 
 
 def prepare() -> None:
@@ -119,6 +93,8 @@ class Stop:
     self.old = {}
 
   def __enter__(self) -> Self:
+    import jax  # not before a command's options are checked
+
     if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
       self.old = {number: signal.signal(number, self.handle) for number in (signal.SIGINT, signal.SIGTERM)}
     return self

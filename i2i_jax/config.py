@@ -2,7 +2,6 @@
 
 import functools
 import json
-import math
 import operator
 import re
 from collections.abc import Iterable
@@ -13,24 +12,17 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from i2i_jax import ranges
 from i2i_jax.errors import BadInput, choice, nearest
-from i2i_jax.fields import OURS, READ_BY, RENAMED_FIELDS, SIGNED, defaults
+from i2i_jax.fields import OURS, READ_BY, RENAMED_FIELDS, defaults
+from i2i_jax.registry import run_file, users_code
+from i2i_jax.runs import stored
 
 PACKAGE = Path(__file__).parent
 # In a wheel configs lie in the package, in a checkout beside it.
 FOLDER = next(f for f in (PACKAGE / 'configs', PACKAGE.parent / 'configs') if f.is_dir())
 RENAMED = re.compile(r'(pix2pix|cyclegan|ugatit|pix2pixhd)_(earth|folder)')  # in 0.1
-
-
-def check_numbers(config: ml_collections.ConfigDict, where: str = 'config') -> None:
-  """No number of this project's configs but those in SIGNED has a use below zero, and none when it is not finite."""
-  for name, value in config.items():
-    if isinstance(value, ml_collections.ConfigDict):
-      check_numbers(value, f'{where}.{name}')
-    signed = f'{where}.{name}'.removeprefix('config.') in SIGNED
-    for number in value if isinstance(value, tuple | list) else [value]:
-      if isinstance(number, int | float) and not (math.isfinite(number) and (signed or number >= 0)):
-        raise BadInput(f'{where}.{name} = {value} must be a finite number' + (', zero or more' if not signed else ''))
+SETTING = re.compile(r'flag --config\.([\w.]+)=(.*?): ')  # as absl begins what it says of a value
 
 
 def differences(old: dict, new: dict, where: str = 'config') -> list[str]:
@@ -52,26 +44,27 @@ def load(argv: list[str], *, unread: str = 'refused') -> ml_collections.ConfigDi
   is set though nothing reads it is refused, unless `unread` is 'kept'.
 
   Raises:
-    BadInput: no such file, an unknown field (with the nearest name), a value of another type or below zero.
+    BadInput: no such file, or one that is none of ours, an unknown field (with the nearest name), a value of another
+      type or out of its range.
   """
   spec = next((a for a in argv if a.startswith('--config=')), '--config=')
-  argv = [located(spec), *(a for a in argv if a != spec)]
-  spec = argv[0]
-  fields, _ = parse([spec])
-  for flag in (a.partition('=')[0] for a in argv if a.startswith('--config.')):
-    check_field(fields, flag)
-  config, stray = parse(argv)
+  config = initial(located(spec.removeprefix('--config=')))
+  given = [a for a in argv if a != spec]
+  names = [a.partition('=')[0] for a in given if a.startswith('--config.')]
+  for name in names:
+    check_field(config, name)
+  config, stray = with_fields(config, given)
   if stray:
     raise BadInput(f'{stray[0]!r} is not an option; a field of the config is set by --config.NAME=VALUE')
-  check_numbers(config)
+  ranges.check(config)
   if unread == 'refused':
-    check_read(config, [a.partition('=')[0].removeprefix('--config.') for a in argv if a.startswith('--config.')])
+    check_read(config, [name.removeprefix('--config.') for name in names])
   return config
 
 
 def located(spec: str) -> str:
-  """'--config=NAME:ARGUMENT' with the path of its file in place of a name. Raises BadInput where there is none."""
-  name, colon, argument = spec.removeprefix('--config=').partition(':')
+  """'NAME:ARGUMENT' with the path of its file in place of a name. Raises BadInput where there is none."""
+  name, colon, argument = spec.partition(':')
   path = Path(name)
   if path.is_file():
     return spec
@@ -82,23 +75,40 @@ def located(spec: str) -> str:
   folders = {Path(other).parts[0] for other in known if '/' in other}  # like reproduce/
   if not name or path.suffix or (len(path.parts) > 1 and path.parts[0] not in folders):
     raise BadInput(f'--config: there is no file {path}; a config of this package has a name: {", ".join(known)}')
-  return f'--config={known[choice("--config", name, known)]}{colon}{argument}'
+  return f'{known[choice("--config", name, known)]}{colon}{argument}'
 
 
-def parse(argv: list[str]) -> tuple[ml_collections.ConfigDict, list[str]]:
-  """What ml_collections makes of the arguments, and those that it did not know what to do with."""
+def initial(spec: str) -> ml_collections.ConfigDict:
+  """The config of a file, 'PATH:ARGUMENT', as it is before fields are set. Raises BadInput where it gives none."""
+  name, colon, argument = spec.partition(':')
+  path, where = Path(name), f'--config={name}'
+  if path.suffix == '.json':
+    return from_dict(stored.read_json(path), name)
+  module = run_file(path, where)
+  if not callable(getattr(module, 'get_config', None)):
+    raise BadInput(f'{where} has no function get_config(arg), which returns the config')
+  with users_code(where):
+    config = module.get_config(*([argument] if colon else []))
+  if not isinstance(config, ml_collections.ConfigDict):
+    kind = type(config).__name__
+    raise BadInput(f'{where}: its get_config returns {kind}; it must return i2i_jax.fields.defaults(), edited')
+  fields = dict(ranges.flat(config))
+  if lacking := [field for field, _ in ranges.flat(defaults()) if field not in fields]:
+    raise BadInput(f'{where}: its config lacks {lacking[0]}; it must return i2i_jax.fields.defaults(), edited')
+  return config.lock()
+
+
+def with_fields(config: ml_collections.ConfigDict, argv: list[str]) -> tuple[ml_collections.ConfigDict, list[str]]:
+  """A config with the fields that the arguments set, and those that ml_collections did not know what to do with."""
   values = flags.FlagValues()
-  written = next((a.removeprefix('--config=') for a in argv if a.startswith('--config=') and a.endswith('.json')), '')
-  if written:
-    argv = [a for a in argv if not a.startswith('--config=')]
-    config = from_dict(read_json(Path(written)))
-    holder = config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=argv, lock_config=True)
-  else:
-    holder = config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=argv, lock_config=True)
+  holder = config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=argv, lock_config=True)
   try:
     stray = values(['', *argv])[1:]
-  except flags.Error as error:  # its last line is the config file's own error, where that is the cause
-    raise BadInput(str(error).strip().splitlines()[-1].removeprefix('ValueError: ')) from None
+  except flags.Error as error:
+    text = ' '.join(str(error).split())
+    if (found := SETTING.match(text)) and (allowed := ranges.RANGES.get(found[1])):
+      text = f'--config.{found[1]}={found[2]}: it must be {allowed.text()}'
+    raise BadInput(text) from None
   return holder.value, stray
 
 
@@ -146,36 +156,44 @@ def override(config: ml_collections.ConfigDict, fields: dict) -> None:
       raise BadInput(f'config.{name} = {value!r}: {error}') from None
 
 
-def read_json(path: Path) -> dict:
-  try:
-    return json.loads(path.read_text())
-  except json.JSONDecodeError:
-    raise BadInput(f'{path} is damaged: not JSON') from None
-
-
 def to_dict(config: ml_collections.ConfigDict) -> dict:
   """Plain JSON values: tuples as lists."""
   return json.loads(json.dumps(config.to_dict()))
 
 
-def completed(values: dict) -> dict:
-  """A config that `to_dict` gave, maybe long ago: under today's names, and with defaults for what it lacks."""
+def completed(values: dict, where: str = 'config') -> dict:
+  """A config that `to_dict` gave, maybe long ago: under today's names, and with defaults for what it lacks.
 
-  def filled(known, given, where):
-    given = {RENAMED_FIELDS.get(where + name, name): value for name, value in given.items()}
+  Raises:
+    BadInput: it is none; `where` is its file.
+  """
+
+  def filled(known, given, group):
+    if not isinstance(given, dict):
+      raise BadInput(f'{where} is damaged: {group.rstrip(".") or "a config"} is {given!r:.40}, not a group of fields')
+    given = {RENAMED_FIELDS.get(group + name, name): value for name, value in given.items()}
     groups = {name: of for name, of in known.items() if isinstance(of, dict)}
-    inner = {name: filled(of, given.get(name, {}), f'{where}{name}.') for name, of in groups.items()}
+    inner = {name: filled(of, given.get(name, {}), f'{group}{name}.') for name, of in groups.items()}
     return {**known, **given, **inner}
 
   return filled(to_dict(defaults()), values, '')
 
 
-def from_dict(values: dict) -> ml_collections.ConfigDict:
-  """The config that `to_dict` gave, `completed`; sizes are tuples again."""
+def from_dict(values: dict, where: str = 'config') -> ml_collections.ConfigDict:
+  """The config that `to_dict` gave, `completed`; sizes are tuples again.
+
+  Raises:
+    BadInput: it is none, or a field has a value that it cannot have; `where` is its file.
+  """
 
   def tuples(value):
     if isinstance(value, dict):
       return {name: tuples(v) for name, v in value.items()}
     return tuple(map(tuples, value)) if isinstance(value, list) else value
 
-  return ml_collections.ConfigDict(tuples(completed(values))).lock()
+  try:
+    config = ml_collections.ConfigDict(tuples(completed(values, where)))
+  except (TypeError, ValueError, AttributeError) as error:  # of names that no field can have
+    raise BadInput(f'{where} is damaged: {error}') from None
+  ranges.check(config, where, stored=True)
+  return config.lock()

@@ -5,7 +5,10 @@ from collections.abc import Collection, Iterable
 
 
 class BadInput(ValueError):
-  """Something given is wrong: found before anything is created. Commands print it and exit with 2."""
+  """Something given is wrong: found before anything is created. Commands print it, one line, and exit with 2."""
+
+  def __init__(self, text: object) -> None:
+    super().__init__(' '.join(str(text).splitlines()))  # what was given, and is told, may have more
 
 
 class RunFault(RuntimeError):

@@ -20,26 +20,16 @@ average of them, and for the checkpoint that was best on validation. No option c
 it is then scored on.
 """
 
-from pathlib import Path
+from argparse import Namespace
 
-from i2i_jax import cli, data
-from i2i_jax.evaluation import chosen, protocols, scoring
+from i2i_jax import cli, options
+from i2i_jax.evaluation import chosen, scoring
+from i2i_jax.runtime import precision
 
 
-def main() -> None:
-  listed = '\n'.join(f'  {name:10} {protocols.about(name)}' for name in protocols.NAMES)
-  parser = cli.parser(f'{__doc__}\nProtocols:\n{listed}', 'evaluate')
-  cli.run_options(parser)
-  parser.add_argument('--split', default='test', choices=data.SPLITS, help='default: test')
-  parser.add_argument('--protocol', default='pixel', help='one of those above; default: pixel')
-  parser.add_argument(
-    '--weights', action='append', default=[], type=Path, metavar='FILE', help='.pth of a net that the protocol needs'
-  )
-  parser.add_argument(
-    '--apart', action='store_true', help='last weights, and best on validation, in rows of their own'
-  )
-  parser.add_argument('--again', action='store_true', help='score once more what is scored already')
-  args = cli.parse_run(parser)
+def main(args: Namespace | None = None) -> None:
+  args = args or options.evaluate()
+  precision.enable(args.precision)
   step, how = chosen.step_of(args.workdir, args.step, args.split)
   result = scoring.evaluate(
     args.workdir,

@@ -10,15 +10,16 @@ not. A net that the PyTorch code has no counterpart of is refused, with the fiel
 makes it so.
 """
 
+from argparse import Namespace
 from pathlib import Path
 
-from i2i_jax import cli
+from i2i_jax import cli, options
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import chosen
 from i2i_jax.exporting import torch_weights
 from i2i_jax.methods import base
 from i2i_jax.runs import checkpoint
-from i2i_jax.runtime import mesh
+from i2i_jax.runtime import mesh, precision
 
 
 def variables_of(run: checkpoint.Run, net: str, direction: str) -> dict:
@@ -43,12 +44,9 @@ def export(workdir: Path, output: Path, *, net: str = 'gen', direction: str = 'a
   torch_weights.write(output, torch_weights.to_torch(torch_weights.layers(run.config[net]), variables))
 
 
-def main() -> None:
-  parser = cli.parser(__doc__, 'export_torch')
-  cli.run_options(parser)
-  parser.add_argument('--output', type=Path, required=True, help='a new file: .pth, .pt or .safetensors')
-  parser.add_argument('--net', default='gen', choices=('gen', 'disc'), help='default: gen')
-  args = cli.parse_run(parser)
+def main(args: Namespace | None = None) -> None:
+  args = args or options.export_torch()
+  precision.enable(args.precision)
   step, _ = chosen.step_of(args.workdir, args.step)
   export(args.workdir, args.output, net=args.net, direction=args.direction, step=step)
   print(f'{args.output}: the {args.net} of {args.workdir}')

@@ -1,5 +1,7 @@
 """Fields that every config has, with the values of the papers; a config is these and a few edits.
 
+`ranges.py` says beside them what each may be.
+
 Sizes are (height, width) in pixels, images are in [-1, 1], learning rates are per update.
 """
 
@@ -8,7 +10,8 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
-from i2i_jax.errors import nearest
+from i2i_jax.errors import BadInput, nearest
+from i2i_jax.ranges import LARGEST
 
 
 def attention() -> FieldReference:
@@ -229,7 +232,6 @@ READ_BY = {
   **{f'data.depth_{side}': ('data.name', ('folders',)) for side in 'ab'},
   **{f'data.range_{side}': (f'data.depth_{side}', (32,)) for side in 'ab'},
 }
-SIGNED = ('data.range_a', 'data.range_b')  # the numbers that may be below zero
 
 
 # What had another name in an older run's config, by the name in the same group.
@@ -253,18 +255,18 @@ def use_data(config: ConfigDict, args: ConfigDict, *, paired: bool, size: int = 
     paired: whether the method learns from pairs. size: of images that are not small, where `args` name none.
 
   Raises:
-    ValueError: unknown data, or an argument that is not for these data.
+    BadInput: unknown data, or an argument that is not for these data.
   """
   if args.data not in OF_DATA:
-    raise ValueError(f"argument 'data': {args.data!r} is not known: {nearest(args.data, OF_DATA)}")
+    raise BadInput(f"argument 'data': {args.data!r} is not known: {nearest(args.data, OF_DATA)}")
   for name in ('task', 'path', 'direction'):
     if args[name] and name not in OF_DATA[args.data]:
       owners = ' and '.join(f'data={data}' for data, names in OF_DATA.items() if name in names)
-      raise ValueError(f"argument '{name}' is for {owners}, not for data={args.data}")
+      raise BadInput(f"argument '{name}' is for {owners}, not for data={args.data}")
   if paired and args.data == 'cycle_gan':
-    raise ValueError('data=cycle_gan: its sets have no pairs; take --config=cyclegan or ugatit')
+    raise BadInput('data=cycle_gan: its sets have no pairs; take --config=cyclegan or ugatit')
   if not paired and args.data == 'labels':
-    raise ValueError('data=labels: label images and photos are pairs; take --config=pix2pix or pix2pixhd')
+    raise BadInput('data=labels: label images and photos are pairs; take --config=pix2pix or pix2pixhd')
   args.size = args.size or (64 if args.data in SMALL else size)
   config.data.paired = paired
   config.data.crop_size = (args.size, args.size)
@@ -319,23 +321,25 @@ def parse_arg(arg: str, **defaults: Any) -> ConfigDict:
   """Reads 'task=relief,size=64,runlocal' after a config's colon into a ConfigDict of defaults' types.
 
   Raises:
-    ValueError: an unknown name (with the nearest known one), or a value of another type.
+    BadInput: an unknown name (with the nearest known one), or a value of another type.
   """
   values = dict(defaults)
   for item in filter(None, arg.split(',')):
     name, given, text = item.partition('=')
     if name not in defaults:
-      raise ValueError(f"argument '{name}' is not known: {nearest(name, defaults)}")
+      raise BadInput(f"argument '{name}' is not known: {nearest(name, defaults)}")
     default = defaults[name]
     if isinstance(default, bool):
       if text not in ('', 'True', 'true', '1', 'False', 'false', '0'):
-        raise ValueError(f"argument '{name}': {text!r} is neither true nor false")
+        raise BadInput(f"argument '{name}': {text!r} is neither true nor false")
       values[name] = text not in ('False', 'false', '0')
     else:
       if not given:
-        raise ValueError(f"argument '{name}' needs a value: {name}={default}")
+        raise BadInput(f"argument '{name}' needs a value: {name}={default}")
       try:
         values[name] = type(default)(text)
       except ValueError:
-        raise ValueError(f"argument '{name}': {text!r} is not {type(default).__name__}") from None
+        raise BadInput(f"argument '{name}': {text!r:.40} is not {type(default).__name__}") from None
+      if isinstance(default, int) and not 0 <= values[name] <= LARGEST:
+        raise BadInput(f"argument '{name}' = {text:.40} must be from 0 to {LARGEST}")
   return ConfigDict(values)

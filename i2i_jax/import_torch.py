@@ -15,6 +15,7 @@ a file that could run code when loaded is refused. What is wrong is said before 
 
 import shutil
 import tempfile
+from argparse import Namespace
 from pathlib import Path
 
 import jax
@@ -22,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from i2i_jax import cli, fields, methods
+from i2i_jax import cli, fields, methods, options
 from i2i_jax.config import to_dict
 from i2i_jax.errors import BadInput
 from i2i_jax.exporting import torch_weights
@@ -156,15 +157,8 @@ def save(output: Path, config: ConfigDict, state: base.State, command: str) -> N
     shutil.rmtree(part, ignore_errors=True)
 
 
-def main() -> None:
-  parser = cli.parser(__doc__, 'import_torch')
-  parser.add_argument('--weights', type=Path, required=True, help='the generator: .pth, .pt or .safetensors')
-  parser.add_argument('--net', required=True, choices=GENERATORS, help='what --netG was there')
-  parser.add_argument('--output', type=Path, required=True, help="the run's folder, which must not be there yet")
-  parser.add_argument('--disc_weights', type=Path, help='its pix2pix discriminator, to train on with')
-  parser.add_argument('--disc_net', default='basic', choices=DISCRIMINATORS, help='what --netD was; default: basic')
-  parser.add_argument('--no_dropout', action='store_true', help='the generator was trained without dropout')
-  args = parser.parse_args()
+def main(args: Namespace | None = None) -> None:
+  args = args or options.import_torch()
   command = cli.typed('import_torch')
   import_weights(
     args.weights,

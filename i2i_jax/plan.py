@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from i2i_jax import data, methods
+from i2i_jax import data, methods, ranges
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import evals
 from i2i_jax.methods.base import Method, State
@@ -46,7 +46,7 @@ def make_plan(
     BadInput: config, data, devices, the folder or the room on its disk do not do. A run that is complete is not
       refused: its plan ends where it starts, or before.
   """
-  check_counts(config)
+  ranges.check(config)
   if stop_at is not None and stop_at < 1:
     raise BadInput(f'--stop_at={stop_at} must be at least 1')
   writers.chosen(config.writers)
@@ -74,16 +74,6 @@ def make_plan(
   return Plan(
     config, workdir, shardings, train_data, val_data, method, shapes, stages, start, end, scores, init_from, profile
   )
-
-
-def check_counts(config: ml_collections.ConfigDict) -> None:
-  """Raises BadInput for a zero where the run needs at least one."""
-  for name in ('steps', 'batch_size', 'log_every', 'eval_every', 'checkpoint_every', 'keep'):
-    if config[name] < 1:
-      raise BadInput(f'config.{name} = {config[name]} must be at least 1')
-  for name in ('load_size', 'crop_size'):
-    if len(config.data[name]) != 2 or min(config.data[name]) < 1:
-      raise BadInput(f'config.data.{name} = {config.data[name]} must be (height, width) in pixels')
 
 
 def check_batch(config: ml_collections.ConfigDict, shardings: mesh.Shardings) -> None:

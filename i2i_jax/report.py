@@ -6,14 +6,15 @@ It shows test pictures with a slider from input over output to target, the score
 curves to hover, the validation pictures over time, the config, and the command that runs it again.
 """
 
-from i2i_jax import cli
+from argparse import Namespace
+
+from i2i_jax import cli, options
 from i2i_jax.pages import report
 
 
-def main() -> None:
-  parser = cli.parser(__doc__, 'report')
-  cli.run_options(parser, direction=False, step=False)
-  print(f'page: {report.write(parser.parse_args().workdir)}')
+def main(args: Namespace | None = None) -> None:
+  args = args or options.report()
+  print(f'page: {report.write(args.workdir)}')
 
 
 if __name__ == '__main__':

@@ -21,29 +21,33 @@ matplotlib: pip install -e '.[experiments]'.
 import contextlib
 import fcntl
 import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from i2i_jax import cli, data, methods
-from i2i_jax.config import check_read, completed, differences, load, override, read_json, to_dict, value_at
+from i2i_jax import cli, data, methods, options
+from i2i_jax.config import differences, override, to_dict
 from i2i_jax.errors import BadInput, RunFault, choice
 from i2i_jax.evaluation import evals, metrics, protocols, scoring
-from i2i_jax.runs import folder, layout
+from i2i_jax.runs import folder, layout, stored
 from i2i_jax.runtime import cost
-from i2i_jax.sweeps import match, report
-from i2i_jax.sweeps.experiment import Experiment, Images, read_experiment
+from i2i_jax.sweeps import match, report, table
+from i2i_jax.sweeps.experiment import Experiment, Images, configs_of
 
 POLL_SECONDS = 0.2
 MARK, WIDTHS = 'sweep.json', 'widths.json'
+COST: dict[Any, type] = {**dict.fromkeys(table.COSTS, float), str: float}
+RESULT = {**stored.RESULT, 'cost': COST}
 MATCHED = 0.02  # how far a matched cost may be from the baseline's, as a share of it
 
 
@@ -71,17 +75,9 @@ def variant_configs(experiment: Experiment, given: list[str], cache: Path) -> di
   Args:
     given: fields on the command line, like '--config.steps=20': they are set last, in all variants.
   """
-  known = read_json(cache) if cache.exists() else {}
-  for field in given:
-    if not field.startswith('--config.') or '=' not in field or field.startswith('--config.seed='):
-      raise BadInput(f'{field!r}: a field of all runs is set by --config.NAME=VALUE; seeds by --seeds')
-  common = load([f'--config={experiment.config}', *given], unread='kept')  # a variant may read it
-  typed = {name: value_at(common, name) for name in (a.partition('=')[0].removeprefix('--config.') for a in given)}
+  known = stored.read_or({}, cache, stored.WIDTHS, 'widths are found anew')
   configs, target = {}, 0.0
-  for name, fields in experiment.variants:
-    config = load([f'--config={experiment.config}'])
-    override(config, {**experiment.fields, **fields, **typed})
-    check_read(config, {**experiment.fields, **fields})
+  for name, config in configs_of(experiment, given).items():
     # Each score of the validation split has its checkpoint, so that the best can be taken.
     override(config, {'checkpoint_every': config.eval_every, 'keep_every': config.eval_every})
     methods.get(config)
@@ -121,7 +117,9 @@ def check_folder(workdir: Path, path: Path, experiment: Experiment) -> dict:
   mark, file = {'experiment': path.name, 'metric': experiment.metric}, workdir / MARK
   if not file.exists():
     folder.check_empty(workdir, 'sweep', (WIDTHS,))
-  elif changed := differences(read_json(file), mark, MARK):
+  elif changed := differences(
+    stored.read_json(file, remedy=f'if this is the sweep of {path}, write into it: {json.dumps(mark)}'), mark, MARK
+  ):
     raise BadInput(
       f"--workdir: {workdir} holds another experiment's sweep ({'; '.join(changed)}); name another folder"
     )
@@ -170,7 +168,7 @@ def plan(configs: dict[str, tuple[ConfigDict, float]], workdir: Path, seeds: int
       override(config, {'seed': seed})
       runs.append(Trial(name, seed, config, workdir / name / f'seed{seed}'))
       file = runs[-1].folder / layout.CONFIG
-      if file.exists() and (changed := differences(completed(read_json(file)), to_dict(config))):
+      if file.exists() and (changed := differences(folder.read_config(runs[-1].folder), to_dict(config))):
         raise BadInput(
           f"{runs[-1].folder} holds another config's run ({'; '.join(changed[:4])}); name another --workdir, or "
           'delete that folder'
@@ -180,8 +178,7 @@ def plan(configs: dict[str, tuple[ConfigDict, float]], workdir: Path, seeds: int
 
 def result_of(run: Trial) -> dict | None:
   """What a run left when it was done, or None."""
-  file = run.folder / layout.RESULT
-  return read_json(file) if file.exists() else None
+  return stored.read_or(None, run.folder / layout.RESULT, RESULT, 'it is made again, from its checkpoint')
 
 
 def is_done(run: Trial, protocol: str) -> bool:
@@ -294,23 +291,14 @@ def last_line(log: Path) -> str:
   return lines[-1] if lines else 'it wrote nothing'
 
 
-def main() -> int:
-  parser = cli.parser(__doc__, 'sweep')
-  parser.add_argument('--experiment', type=Path, required=True, metavar='FILE.py', help='what to run')
-  parser.add_argument('--workdir', type=Path, required=True, help="the sweep's folder, made if it is not there")
-  parser.add_argument('--seeds', type=int, default=3, help='runs of each variant; default: 3')
-  parser.add_argument('--jobs', type=int, default=1, help='runs at a time, each on a core of its own; default: 1')
-  parser.add_argument('--config.FIELD', metavar='VALUE', help='sets a field of the config in all runs', dest='_')
-  args, given = parser.parse_known_args()
-  if args.seeds < 1 or args.jobs < 1:
-    raise BadInput('--seeds and --jobs must be at least 1')
-  experiment = read_experiment(args.experiment)
+def main(args: Namespace | None = None) -> int:
+  args = args or options.sweep()
+  experiment = args.read
   choice(f'{args.experiment}: METRIC', experiment.metric, metrics.METRICS)
   for name in experiment.shown:
     choice(f'{args.experiment}: SHOW', name, metrics.METRICS)
-  choice(f'{args.experiment}: PROTOCOL', experiment.protocol, protocols.NAMES)
   mark = check_folder(args.workdir, args.experiment, experiment)
-  configs = variant_configs(experiment, given, args.workdir / WIDTHS)
+  configs = variant_configs(experiment, args.fields, args.workdir / WIDTHS)
   runs = plan(configs, args.workdir, args.seeds)
   images = check_data(runs)
   command = cli.typed('sweep')

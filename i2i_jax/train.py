@@ -16,15 +16,14 @@ checkpoint and ends (exit code 130 or 143); the same command resumes there, exac
 import contextlib
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import jax
 from ml_collections import ConfigDict
 
-from i2i_jax import cli, data, methods
-from i2i_jax.config import load
+from i2i_jax import cli, data, methods, options
 from i2i_jax.data import checks
-from i2i_jax.errors import BadInput
 from i2i_jax.methods import base
 from i2i_jax.pages import report
 from i2i_jax.plan import make_plan
@@ -147,23 +146,12 @@ def compiled_step(method: base.Method, shardings: mesh.Shardings) -> jax.stages.
   return compiling.jit(train_step, donate_argnums=0, static_argnums=3, out_shardings=shardings.replicated)
 
 
-def main() -> int:
-  parser = cli.parser(__doc__, 'train')
-  parser.add_argument('--config', required=True, metavar='NAME[:ARGUMENT]', help='what to train')
-  parser.add_argument('--config.FIELD', metavar='VALUE', help='sets a field of the config', dest='_')
-  parser.add_argument('--workdir', type=Path, help="the run's folder, made if it is not there")
-  parser.add_argument('--mesh', default='', metavar='data=N', help='the number of devices; default: all')
-  parser.add_argument('--init_from', type=Path, metavar='WORKDIR', help="start from another run's weights")
-  parser.add_argument('--stop_at', type=int, metavar='STEP', help='end this session there; a later one resumes')
-  parser.add_argument('--profile', action='store_true', help='record a few steps in WORKDIR/profile')
-  parser.add_argument('--describe', action='store_true', help="print the nets' layers and parameters, and end")
-  args, fields = parser.parse_known_args()
-  config = load([f'--config={args.config}', *fields])
+def main(args: Namespace | None = None) -> int:
+  args = args or options.train()
+  config = args.config
   if args.describe:
     print(describe(methods.get(config), config))
     return 0
-  if not args.workdir:
-    raise BadInput("--workdir is missing: name the run's folder, like --workdir=runs/x")
   precision.enable(config.precision)
   command = cli.typed('train')
   return train(

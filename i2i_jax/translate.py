@@ -22,20 +22,21 @@ OUTPUT/translate.json has all files, and how unlike each is: above 1 it is.
 """
 
 import sys
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
 
-from i2i_jax import cli
-from i2i_jax.config import from_dict, read_json
+from i2i_jax import cli, options
+from i2i_jax.config import from_dict
 from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import chosen
-from i2i_jax.inference.predictor import SIZES, load
-from i2i_jax.runs import checkpoint, layout
+from i2i_jax.inference.predictor import load
+from i2i_jax.runs import checkpoint, folder
 from i2i_jax.runs.folder import write_json
-from i2i_jax.runtime import memory
+from i2i_jax.runtime import memory, precision
 
 REPORT = 'translate.json'
 
@@ -75,7 +76,7 @@ def translate(
 ) -> int:
   """Returns the number of files that were passed over."""
   files, step = inputs(source), checkpoint.pick(workdir, step)
-  of = from_dict(read_json(workdir / layout.CONFIG)).data
+  of = from_dict(folder.read_config(workdir)).data
   kind_in, kind_out = (images.kind(of, side) for side in direction)
   described = labels.of(of)
   targets = outputs(files, output, kind_out.ending, overwrite)
@@ -116,14 +117,9 @@ def translate(
   return skipped
 
 
-def main() -> int:
-  parser = cli.parser(__doc__, 'translate')
-  cli.run_options(parser)
-  parser.add_argument('--input', type=Path, required=True, help='an image or a folder of images')
-  parser.add_argument('--output', type=Path, required=True, help='a folder, made if it is not there')
-  parser.add_argument('--size', default='input', choices=SIZES, help='default: input')
-  parser.add_argument('--overwrite', action='store_true', help='replace outputs that are there')
-  args = cli.parse_run(parser)
+def main(args: Namespace | None = None) -> int:
+  args = args or options.translate()
+  precision.enable(args.precision)
   memory.keep_small()
   step, _ = chosen.step_of(args.workdir, args.step)
   skipped = translate(

@@ -129,7 +129,6 @@ SOURCES = registry.names(sources.__path__)
 def get(config: ConfigDict, split: str) -> Source:
   """The random access to `split` of the source that config.data names, checked by reading its first pair."""
   choice('split', split, SPLITS)
-  choice('config.data.fit', config.data.fit, ('stretch', 'cover'))
   jitter.check(config.data)
   labelled, kinds, degraded = labels.of(config.data), images.kinds(config.data), degrade.of(config.data)
   if config.data.clip and all(kind.depth != 32 for kind in kinds.values()):

@@ -6,10 +6,10 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from i2i_jax import data
-from i2i_jax.config import from_dict, read_json
+from i2i_jax.config import from_dict
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import metrics
-from i2i_jax.runs import checkpoint, layout
+from i2i_jax.runs import checkpoint, folder, layout
 from i2i_jax.runs.log import read_log
 
 METRIC = 'psnr'  # of the validation split, that chooses the best checkpoint
@@ -32,7 +32,7 @@ def step_of(workdir: Path, given: str | None, split: str = '') -> tuple[int | No
     raise BadInput(f'--step {given}: give a step, best, or best:METRIC')
   step = best_step(workdir, metric)
   if split:
-    check_choice(from_dict(read_json(workdir / layout.CONFIG)), split)
+    check_choice(from_dict(folder.read_config(workdir)), split)
   return step, f'best val/{metric}'
 
 
@@ -42,7 +42,7 @@ def others(workdir: Path, step: int | None, split: str) -> dict[str, tuple[int, 
   Its last weights, where it keeps an average; the checkpoint that was best on validation, unless that would choose on
   the images of `split`.
   """
-  config, step = from_dict(read_json(workdir / layout.CONFIG)), checkpoint.pick(workdir, step)
+  config, step = from_dict(folder.read_config(workdir)), checkpoint.pick(workdir, step)
   found = {'last weights': (step, 'last')} if config.ema else {}
   with contextlib.suppress(BadInput):
     check_choice(config, split)

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from i2i_jax import data
-from i2i_jax.config import from_dict, read_json
+from i2i_jax.config import from_dict
 from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import baselines, features, metrics, protocols
@@ -17,8 +17,9 @@ from i2i_jax.evaluation.measure import Measure, make
 from i2i_jax.evaluation.protocols import Protocol
 from i2i_jax.inference import unlike
 from i2i_jax.inference.predictor import BATCH, Predictor, load
-from i2i_jax.runs import checkpoint, layout
+from i2i_jax.runs import checkpoint, folder, layout
 from i2i_jax.runs.folder import write_json
+from i2i_jax.runs.stored import SCORES, read_or
 from i2i_jax.runtime import mesh
 
 LOOKED_AT = 200  # images of the split, evenly spread, that are compared with the training inputs
@@ -126,7 +127,7 @@ def evaluate(
   name = layout.scores(split, direction, protocol)
   out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
-  config = from_dict(read_json(workdir / layout.CONFIG))
+  config = from_dict(folder.read_config(workdir))
   source = data.get(config, split)
   names = names_of(rules, config, source.paired)
   if not names:
@@ -176,8 +177,8 @@ def stored(
   out: Path, step: int, chosen: str, names: Iterable[str], rows: Iterable[str], weights: Iterable[Path]
 ) -> dict | None:
   """The scores in a file, where they are of that step and of these files of weights, and lack nothing."""
-  old = read_json(out) if out.exists() else {}
-  if not old or old['step'] != step or set(rows) - old['scores'].keys():
+  old = read_or(None, out, SCORES, 'it is scored again')
+  if not old or old['step'] != step or set(rows) - (old['scores'].keys() & old['per_image'].keys()):
     return None
   if any(lacking(names, of) for of in old['scores'].values()):
     return None

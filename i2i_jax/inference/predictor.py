@@ -10,13 +10,12 @@ import numpy as np
 
 from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput, choice
-from i2i_jax.inference import unlike
+from i2i_jax.inference import SIZES, unlike
 from i2i_jax.methods.base import Translator, generators
 from i2i_jax.runs import checkpoint, layout
 from i2i_jax.runtime import compiling, memory, mesh
 
 BATCH = 16
-SIZES = ('input', 'train', 'full')
 
 
 class Program:

@@ -6,6 +6,9 @@ patch to the nearest of the training patches, on average; a picture may be made 
 picture may reach is measured on training inputs left out in turn, those that belong together at a time.
 """
 
+import sys
+import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,11 +94,17 @@ def save(file: Path, known: Known) -> None:
 
 
 def load(file: Path) -> Known | None:
-  """None where a run has none: it is older, or learnt from few images."""
+  """None where a run has none: it is older, learnt from few images, or the file is damaged, which is said."""
   if not file.exists():
     return None
-  with np.load(file, allow_pickle=False) as stored:
-    return Known(**{name: stored[name] for name in Known._fields})
+  try:
+    with file.open('rb') as opened, np.load(opened, allow_pickle=False) as stored:
+      return Known(**{name: stored[name] for name in Known._fields})
+  except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
+    print(
+      f'warning: {file} is damaged, so what is unlike the training images is not told; delete it', file=sys.stderr
+    )
+    return None
 
 
 # ------------------------------------------------------------------------------------------------- the whole picture

@@ -22,13 +22,6 @@ def penalty_weight(config: ConfigDict) -> float:
 def check(config: ConfigDict) -> None:
   """Raises BadInput for what cannot be meant."""
   ada.check(config)
-  for name in ('disc_every', 'gen_every'):
-    if config.optim[name] < 1:
-      raise BadInput(f'config.optim.{name} = {config.optim[name]} must be at least 1')
-  if config.loss.r1_every < 1:
-    raise BadInput(f'config.loss.r1_every = {config.loss.r1_every} must be at least 1')
-  if config.optim.adaptive > 1:
-    raise BadInput(f'config.optim.adaptive = {config.optim.adaptive} is an accuracy: 0 (off) to 1')
   if config.optim.repeat and config.loss.gan == 'none':
     raise BadInput("config.optim.repeat: with config.loss.gan = 'none' there are no two sides; set it to 0")
   if config.optim.repeat and not config.optim.weak < config.optim.adaptive:

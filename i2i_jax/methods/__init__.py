@@ -9,12 +9,9 @@ from ml_collections import ConfigDict
 from i2i_jax import registry
 from i2i_jax.errors import choice
 from i2i_jax.methods.base import Method
-from i2i_jax.runtime.precision import PRECISIONS
 
 
 def get(config: ConfigDict, steps_per_epoch: int = 1) -> Method:
   """The method that `config.method` names. Raises BadInput for an unknown one."""
   name = choice('config.method', config.method, registry.names(__path__))
-  choice('config.test.batch_stats', config.test.batch_stats, ('batch', 'running'))
-  choice('config.precision', config.precision, PRECISIONS)
   return registry.entry(__name__, name).create(config, steps_per_epoch)

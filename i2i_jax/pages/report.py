@@ -1,19 +1,20 @@
 """The page of a run: what the run has written so far, as one self-contained HTML file."""
 
+import math
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from i2i_jax.config import read_json
 from i2i_jax.data import images, spread
-from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import metrics
 from i2i_jax.health import signs
 from i2i_jax.pages.page import data_url, fill, image_url
 from i2i_jax.runs import layout
-from i2i_jax.runs.folder import read_notes
+from i2i_jax.runs.folder import read_config, read_notes
 from i2i_jax.runs.log import read_log
+from i2i_jax.runs.stored import SCORES, read_or
 
 MAX_GRIDS = 12
 QUALITY = 90  # of pictures, by WebP's measure
@@ -22,11 +23,9 @@ MAX_POINTS = 2000  # of a curve
 
 def write(workdir: Path) -> Path:
   """Writes WORKDIR/report.html and returns its path. Raises BadInput if `workdir` holds no run."""
-  config_file = workdir / layout.CONFIG
-  if not config_file.exists():
-    raise BadInput(f'--workdir: {workdir} holds no run (no config.json)')
-  config, notes, log = read_json(config_file), read_notes(workdir), read_log(workdir / layout.LOG)
-  scores = {file.stem.removeprefix('eval_'): read_scores(file) for file in sorted(workdir.glob('eval_*.json'))}
+  config, notes, log = read_config(workdir), read_notes(workdir), read_log(workdir / layout.LOG)
+  files = {file.stem.removeprefix('eval_'): file for file in sorted(workdir.glob('eval_*.json'))}
+  scores = {name: found for name, file in files.items() if (found := read_scores(file, config['method']))}
   pool: list[np.ndarray] = []
   values = {
     'title': f'{config["method"]} · {config["data"]["name"]}',
@@ -45,8 +44,17 @@ def write(workdir: Path) -> Path:
     'images': [image_url(image, QUALITY) for image in pool],
   }
   page = workdir / layout.PAGE
-  fill(page, values)
+  fill(page, finite(values))
   return page
+
+
+def finite(value: Any) -> Any:
+  """Without what a page cannot show, like an infinite PSNR: left out of dicts, None in lists."""
+  if isinstance(value, dict):
+    return {k: finite(v) for k, v in value.items() if not isinstance(v, float) or math.isfinite(v)}
+  if isinstance(value, list | tuple):
+    return [finite(v) for v in value]
+  return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def commands(workdir: Path, notes: dict) -> list[str]:
@@ -55,8 +63,10 @@ def commands(workdir: Path, notes: dict) -> list[str]:
   return [train, f'i2i evaluate --workdir={shlex.quote(str(workdir))} --split=test']
 
 
-def read_scores(file: Path) -> dict:
-  result = read_json(file)
+def read_scores(file: Path, method: str) -> dict:
+  """What the page shows of a file of scores; {} of one that is damaged."""
+  shape = {**SCORES, 'scores': {method: {str: float}, str: {str: float}}}
+  result = read_or({}, file, shape, 'the page leaves it out; i2i evaluate makes it again')
   shown = ('protocol', 'step', 'chosen', 'split', 'direction', 'images', 'weights', 'unlike', 'scores')
   return {k: result[k] for k in shown if k in result}
 
@@ -90,8 +100,7 @@ def health(log: list[dict]) -> dict:
   if not looks:
     return {}
   last = {(alarm.sign, alarm.side) for alarm in signs.lasting(looks)}
-  names = sorted(signs.readings(looks[-1]))
-  known = {sign.reading + side: (name, side, sign) for name, sign in signs.SIGNS.items() for side in signs.WHERE}
+  now = signs.readings(looks[-1])
   return {
     'looks': len(looks),
     'alarms': [
@@ -100,15 +109,15 @@ def health(log: list[dict]) -> dict:
     ],
     'readings': [
       {
-        'sign': f'{sign}{signs.WHERE[side]}',
-        'reading': name,
-        'value': looks[-1][f'health/{name}'],
-        'limit': f'{"above" if of.above else "below"} {of.limit:g}',
-        'ill': of.ill(looks[-1][f'health/{name}']),
+        'sign': f'{name}{where}',
+        'reading': sign.reading + side,
+        'value': now[sign.reading + side],
+        'limit': f'{"above" if sign.above else "below"} {sign.limit:g}',
+        'ill': sign.ill(now[sign.reading + side]),
       }
-      for name in names
-      for sign, side, of in [known.get(name, ('', '', None))]
-      if of
+      for name, sign in signs.SIGNS.items()
+      for side, where in signs.WHERE.items()
+      if sign.reading + side in now
     ],
     'curves': curves(
       [{f'health/{k}': v for k, v in signs.readings(line).items()} | {'step': line['step']} for line in looks]

@@ -23,9 +23,10 @@ from i2i_jax import methods
 from i2i_jax.config import from_dict
 from i2i_jax.errors import BadInput, RunFault
 from i2i_jax.methods import base
-from i2i_jax.runs import layout
+from i2i_jax.runs import layout, stored
 from i2i_jax.runtime import mesh, precision
 
+OLDER = 'another --step may be whole; to resume from it, move this one away'
 READ_BYTES = 40_000_000  # at a time, of weights that are to be used
 
 
@@ -120,7 +121,14 @@ def pick(workdir: Path, step: int | None = None) -> int:
 
 
 def restore_meta(checkpoints: ocp.CheckpointManager, step: int) -> dict:
-  return checkpoints.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+  """The JSON beside a step's arrays. Raises BadInput where it is damaged."""
+  where = f'{checkpoints.directory}/{step}: its metadata'
+  try:
+    meta = checkpoints.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+  except (OSError, ValueError, KeyError, RecursionError) as error:
+    reason = ' '.join(str(error).split())[:300]
+    raise BadInput(f'{where} cannot be read: {reason}; {OLDER}') from None
+  return stored.checked(meta, stored.META, where, OLDER)
 
 
 def restore_state(checkpoints: ocp.CheckpointManager, step: int, target: Any) -> Any:
@@ -164,7 +172,7 @@ def outline(
   """A run whose State holds shapes in place of arrays. `test`: fields of config.test in place of the run's own."""
   step = pick(workdir, step)
   with manager(workdir) as checkpoints:
-    config = from_dict(restore_meta(checkpoints, step)['config'])
+    config = from_dict(restore_meta(checkpoints, step)['config'], f'{checkpoints.directory}/{step}: its config')
   config.test.update(test or {})
   precision.check(config.precision)
   method = methods.get(config)

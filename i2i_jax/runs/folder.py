@@ -11,13 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from i2i_jax import __version__
-from i2i_jax.config import completed, differences, read_json, to_dict
+from i2i_jax.config import completed, differences, to_dict
 from i2i_jax.errors import BadInput
-from i2i_jax.runs import layout
+from i2i_jax.runs import layout, stored
 
 # What a resumed run may be given anew: how long it runs, and how often it writes.
 MAY_CHANGE = ('steps', 'writers', 'log_every', 'eval_every', 'checkpoint_every', 'keep', 'keep_every', 'samples')
@@ -30,11 +29,8 @@ def check(workdir: Path, config: ConfigDict) -> None:
     # A run that was killed while it began has an empty folder of checkpoints and no config yet.
     check_empty(workdir, 'run', () if any((workdir / layout.CHECKPOINTS).glob('*')) else (layout.CHECKPOINTS,))
     return
-  try:
-    old = json.loads(file.read_text())
-  except json.JSONDecodeError:
-    raise BadInput(f'{file} is damaged: not JSON; name another --workdir') from None
-  before, now = ({k: v for k, v in c.items() if k not in MAY_CHANGE} for c in (completed(old), to_dict(config)))
+  old = read_config(workdir)
+  before, now = ({k: v for k, v in c.items() if k not in MAY_CHANGE} for c in (old, to_dict(config)))
   if changed := differences(before, now):
     raise BadInput(
       f"--workdir: {workdir} holds another config's run ({'; '.join(changed[:4])}); name another folder, or give "
@@ -57,7 +53,7 @@ def lock(workdir: Path) -> Iterator[None]:
   """Makes the folder and holds it: a second process that would write into it is refused."""
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    file = open(workdir / layout.LOCK, 'a+')  # noqa: SIM115 (held until the block ends)
+    file = open(workdir / layout.LOCK, 'a+', errors='replace')  # noqa: SIM115 (held until the block ends)
   except OSError as error:
     raise BadInput(f'--workdir: {workdir} cannot be written: {error.strerror}') from None
   with file:
@@ -83,9 +79,28 @@ def write_json(path: Path, value: Any) -> None:
   write_text(path, json.dumps(value, indent=2) + '\n')
 
 
+def read_config(workdir: Path) -> dict:
+  """The config of a run, `completed`; where config.json is damaged, with a warning that of its newest checkpoint.
+
+  Raises:
+    BadInput: there is no run, or no config that can be read.
+  """
+  file = workdir / layout.CONFIG
+  if not file.exists():
+    raise BadInput(f'--workdir: {workdir} holds no run (no config.json)')
+  try:
+    return completed(stored.read_json(file), str(file))
+  except BadInput as error:
+    saved = sorted(workdir.glob(layout.saved_meta('[0-9]*')), key=lambda path: int(path.parts[-3]))
+    if not saved:
+      raise BadInput(f'{error}; name another --workdir') from None
+    config = completed(stored.read_json(saved[-1], {'config': dict})['config'], str(saved[-1]))
+    stored.warn(f"{error}; its newest checkpoint's is taken")
+    return config
+
+
 def read_notes(workdir: Path) -> dict:
-  file = workdir / layout.NOTES
-  return read_json(file) if file.exists() else {}
+  return stored.read_or({}, workdir / layout.NOTES, stored.NOTES, 'what it said of earlier sessions is left out')
 
 
 def note_start(
@@ -99,6 +114,8 @@ def note_start(
   cost: dict[str, float],
 ) -> None:
   """Writes config.json, and run.json: the command, data, parameters, costs, machine, versions."""
+  import jax  # a second's work, which what is refused early does not wait for
+
   write_json(workdir / layout.CONFIG, to_dict(config))
   notes = read_notes(workdir)
   write_json(
@@ -136,4 +153,4 @@ def note_time(workdir: Path, seconds: float, step_seconds: float) -> None:
   """Adds to the time that run.json says was spent training, over all its sessions; and notes what a step takes."""
   notes = read_notes(workdir)
   took = {'step_seconds': step_seconds} if step_seconds else {}  # a session of one step has no time of a step
-  note(workdir, seconds=notes['seconds'] + seconds, cost={**notes['cost'], **took})
+  note(workdir, seconds=notes.get('seconds', 0.0) + seconds, cost={**notes.get('cost', {}), **took})

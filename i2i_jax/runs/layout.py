@@ -21,6 +21,11 @@ def scores(split: str, direction: str = 'ab', protocol: str = 'pixel') -> str:
   return f'eval_{split}{suffix(direction)}{"" if protocol == "pixel" else f"_{protocol}"}'
 
 
+def saved_meta(step: str) -> str:
+  """'checkpoints/100/meta/metadata': the JSON that a checkpoint holds beside its arrays."""
+  return f'{CHECKPOINTS}/{step}/meta/metadata'
+
+
 def inputs(side: str) -> str:
   """'inputs_a.npz': what the training images of a side are like, see inference/unlike.py."""
   return f'inputs_{side}.npz'

@@ -3,18 +3,13 @@
 import json
 from pathlib import Path
 
+from i2i_jax.runs import stored
 from i2i_jax.runs.folder import write_text
 
 
 def read_log(path: Path) -> list[dict]:
-  """The lines of a metrics.jsonl; one that a kill cut short is left out."""
-  lines = []
-  for line in path.read_text().splitlines() if path.exists() else []:
-    try:
-      lines.append(json.loads(line))
-    except json.JSONDecodeError:
-      continue
-  return lines
+  """The lines of a metrics.jsonl, each a step and numbers; one that a kill cut short is left out."""
+  return stored.read_lines(path, stored.LINE)
 
 
 def truncate(path: Path, step: int) -> None:

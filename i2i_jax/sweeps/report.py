@@ -8,9 +8,8 @@ from typing import Any
 
 import jax
 
-from i2i_jax.config import read_json
 from i2i_jax.pages.page import data_url, fill
-from i2i_jax.runs import layout
+from i2i_jax.runs import layout, stored
 from i2i_jax.runs.folder import versions, write_json, write_text
 from i2i_jax.sweeps import plots, table
 from i2i_jax.sweeps.experiment import Experiment, Images
@@ -78,7 +77,8 @@ def note(path: Path, command: str, seconds: float, done: int) -> dict:
   """Command, dates, machine and versions; the seconds of all sessions in which a run was done are added up."""
   now = datetime.datetime.now().astimezone()
   began = (now - datetime.timedelta(seconds=seconds)).isoformat(timespec='seconds')
-  old: dict[str, Any] = read_json(path) if path.exists() else {'started': began, 'seconds': 0.0, 'runs': 0}
+  new: dict[str, Any] = {'started': began, 'seconds': 0.0, 'runs': 0}
+  old = stored.read_or(new, path, stored.ABOUT, 'it is written anew')
   if done == old['runs']:
     return old
   about = {

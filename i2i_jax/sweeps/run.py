@@ -16,10 +16,11 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from i2i_jax import cli, data, train
-from i2i_jax.config import load, read_json, to_dict
+from i2i_jax import cli, data, options, train
+from i2i_jax.config import load, to_dict
+from i2i_jax.errors import RunFault
 from i2i_jax.evaluation import chosen, scoring
-from i2i_jax.runs import checkpoint, layout
+from i2i_jax.runs import checkpoint, layout, stored
 from i2i_jax.runs.folder import read_notes, write_json
 from i2i_jax.runs.log import read_log
 from i2i_jax.runtime import precision
@@ -31,8 +32,9 @@ def run(config: ConfigDict, workdir: Path, metric: str, protocol: str = 'pixel',
   A run that is done is only scored again, where a metric was added since.
   """
   file = workdir / layout.RESULT
-  if file.exists():
-    step = read_json(file)['step']
+  old = stored.read_or(None, file, stored.RESULT, 'it is made again, from its checkpoint')
+  if file.exists():  # written last: the checkpoint that is left is the chosen one
+    step = old['step'] if old else chosen.best_step(workdir, metric)
   elif code := train.train(config, workdir, mesh_spec='data=1', command=command):
     return code
   else:
@@ -42,6 +44,8 @@ def run(config: ConfigDict, workdir: Path, metric: str, protocol: str = 'pixel',
     shutil.rmtree(workdir / layout.CHECKPOINTS / str(other))
   means, per_image = (result[key][config.method] for key in ('scores', 'per_image'))
   notes, log = read_notes(workdir), read_log(workdir / layout.LOG)
+  if 'cost' not in notes:
+    raise RunFault(f'{workdir / layout.NOTES} no longer says what the run cost; delete {workdir} to train it again')
   write_json(
     file,
     {
@@ -54,7 +58,7 @@ def run(config: ConfigDict, workdir: Path, metric: str, protocol: str = 'pixel',
         for name in (f'val/{score}' for score in means)
       },
       'cost': notes['cost'],
-      'seconds': notes['seconds'],
+      'seconds': notes.get('seconds', 0.0),
       'fingerprints': {split: data.get(config, split).fingerprint for split in data.SPLITS},
     },
   )
@@ -72,7 +76,7 @@ def stop_with_parent() -> None:
 
 
 def main() -> int:
-  parser = cli.parser(__doc__, 'sweeps.run')
+  parser = options.parser('sweeps/run')
   parser.add_argument('--config', required=True, metavar='FILE', help='of the run')
   parser.add_argument('--workdir', required=True, type=Path, help="the run's folder")
   parser.add_argument('--metric', default='psnr', help='of the validation split, that chooses the checkpoint')

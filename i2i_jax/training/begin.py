@@ -40,10 +40,17 @@ def resumed(
     )
   everywhere = plan.shardings.replicated
   state = checkpoint.restore_state(checkpoints, plan.start, checkpoint.placed(plan.shapes, everywhere))
-  iterator.set_state(meta['data'])
-  key = jax.device_put(jax.random.wrap_key_data(jnp.array(meta['rng'], jnp.uint32)), everywhere)
+  try:
+    iterator.set_state(meta['data'])
+    key = jax.device_put(jax.random.wrap_key_data(jnp.array(meta['rng'], jnp.uint32)), everywhere)
+  except Exception as error:  # Grain raises whatever it meets in a position that it did not write
+    reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+    raise BadInput(
+      f'{plan.workdir}, step {plan.start}: the position in the data or the random key is damaged ({reason}); '
+      f'{checkpoint.OLDER}'
+    ) from None
   print(f'resuming {plan.workdir} at step {plan.start} of {plan.config.steps}')
-  if (before := meta['config']['steps']) != plan.config.steps:
+  if (before := meta['config'].get('steps')) != plan.config.steps:
     print(f'config.steps was {before}: the learning rate now falls over {plan.config.steps} steps')
   return state, key
 

@@ -5,12 +5,13 @@ import pytest
 from PIL import Image
 
 from i2i_jax import check, data, fields, train
-from i2i_jax.config import from_dict, read_json
+from i2i_jax.config import from_dict
 from i2i_jax.data import images, labels
 from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import protocols, scoring
 from i2i_jax.inference.predictor import load
 from i2i_jax.layers import conv_forms
+from i2i_jax.runs.stored import read_json
 from i2i_jax.translate import translate
 from tests import packed
 from tests.small import tiny_config

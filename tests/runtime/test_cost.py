@@ -16,6 +16,7 @@ from i2i_jax.runs import checkpoint
 from i2i_jax.runs.folder import read_notes
 from i2i_jax.runtime import cost, mesh
 from i2i_jax.sweeps import match
+from i2i_jax.sweeps.experiment import read_experiment
 
 EXPERIMENTS = Path(__file__).parents[2] / 'experiments'
 MATCHED = ('attention', 'multiscale')  # eight variants each
@@ -279,7 +280,7 @@ def test_what_can_not_be_matched_is_refused(tiny):
   'file', [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in MATCHED else ()) for p in SWEEPS]
 )
 def test_the_experiments_build_and_compare_at_equal_cost(file, tmp_path, monkeypatch):
-  experiment = sweep.read_experiment(file)
+  experiment = read_experiment(file)
   monkeypatch.chdir(EXPERIMENTS.parent)
   configs = sweep.variant_configs(experiment, ['--config.batch_size=2'], tmp_path / 'widths.json')
   assert all(c.batch_size == 2 for c, _ in configs.values())

@@ -26,6 +26,7 @@ from i2i_jax.runs.folder import write_json
 from i2i_jax.sweeps import plots, stats, table
 from i2i_jax.sweeps import report as sweep_report
 from i2i_jax.sweeps import run as sweep_run
+from i2i_jax.sweeps.experiment import read_experiment
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,22 +126,23 @@ def stub(monkeypatch, code: str):
 
 
 def runs_of(experiment, workdir, seeds=2):
-  configs = sweep.variant_configs(sweep.read_experiment(experiment), [], workdir / 'widths.json')
+  configs = sweep.variant_configs(read_experiment(experiment), [], workdir / 'widths.json')
   return sweep.plan(configs, workdir, seeds)
 
 
+RESULT = {'step': 2, 'fingerprints': {}, 'scores': {}, 'cost': dict.fromkeys(table.COSTS, 1.0), 'seconds': 1.0}
 DONE = (
   'import sys, pathlib; pathlib.Path(sys.argv[3], "result.json").write_text('
-  f"'{json.dumps({'fingerprints': {}, 'scores': {name: [] for name in metrics.without_weights()}})}')"
+  f"'{json.dumps({**RESULT, 'scores': {name: [] for name in metrics.without_weights()}})}')"
 )
 
 
 def test_only_what_is_not_done_is_run_first_seeds_first(experiment, tmp_path, monkeypatch):
   started = stub(monkeypatch, DONE)
   runs = runs_of(experiment, tmp_path / 'w')
-  assert sweep.run_all(runs[:1], 1, sweep.read_experiment(experiment), 4) == ([], 0)
+  assert sweep.run_all(runs[:1], 1, read_experiment(experiment), 4) == ([], 0)
   todo = [run for run in runs if not sweep.is_done(run, 'pixel')]
-  assert sweep.run_all(todo, 2, sweep.read_experiment(experiment), 4) == ([], 0)
+  assert sweep.run_all(todo, 2, read_experiment(experiment), 4) == ([], 0)
   assert started == [('narrow', 0), ('wide', 0), ('narrow', 1), ('wide', 1)]
 
 
@@ -182,7 +184,7 @@ def test_a_signal_stops_the_runs_and_is_passed_on_once(experiment, tmp_path, mon
     return self
 
   monkeypatch.setattr(cli.Stop, '__enter__', enter)
-  assert sweep.run_all(runs, 2, sweep.read_experiment(experiment), 4) == ([], signal.SIGTERM)
+  assert sweep.run_all(runs, 2, read_experiment(experiment), 4) == ([], signal.SIGTERM)
   assert len(started) == 2
   assert sum((run.folder / 'saved').exists() for run in runs) == 2
 
@@ -236,7 +238,7 @@ def test_a_done_sweep_of_wrong_pairs_is_taken_up_again(experiment, tmp_path):
   for run in runs:
     run.folder.mkdir(parents=True)
     found = {split: data.get(run.config, split).fingerprint for split in data.SPLITS}
-    write_json(run.folder / 'result.json', {'fingerprints': found, 'scores': {}})
+    write_json(run.folder / 'result.json', {**RESULT, 'fingerprints': found})
   sweep.check_data(runs)
 
 
@@ -284,7 +286,7 @@ def test_a_wrong_experiment_is_refused_in_one_line(experiment, tmp_path, old, ne
 
 
 def test_fields_of_the_command_line_are_set_last(experiment, tmp_path):
-  configs = sweep.variant_configs(sweep.read_experiment(experiment), ['--config.disc.width=6'], tmp_path / 'w')
+  configs = sweep.variant_configs(read_experiment(experiment), ['--config.disc.width=6'], tmp_path / 'w')
   assert [config.disc.width for config, _ in configs.values()] == [6, 6]
 
 
@@ -437,7 +439,7 @@ def test_nothing_in_the_table_was_measured_with_a_clock(tmp_path):
 def test_the_page_of_a_sweep_opens_offline_without_an_error(experiment, tmp_path, page):
   done, ratios = results(tmp_path, pictures=True)
   kwargs = {'command': 'python -m i2i_jax.sweep --experiment=<a b>', 'seconds': 61}
-  paths = sweep_report.write(tmp_path, sweep.read_experiment(experiment), done, ratios, IMAGES, **kwargs)
+  paths = sweep_report.write(tmp_path, read_experiment(experiment), done, ratios, IMAGES, **kwargs)
   page.goto(paths[-1].absolute().as_uri())
   assert page.locator('h1').inner_text() == 'Does a wider discriminator help?'
   assert page.locator('#table tr').count() == 4

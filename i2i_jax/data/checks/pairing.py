@@ -10,7 +10,7 @@ that counting ranks gives the share of wrong pairs.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats has these too, and takes a second to import
 
 from i2i_jax.data import images
 
@@ -57,7 +57,7 @@ def judge(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Pairing | None:
   strangers = 1 - np.searchsorted(np.sort(np.concatenate(others)), own) / sum(map(len, others))
   related = (1 + (shuffled >= own.sum()).sum()) / (1 + SHUFFLES)
   suspicious = int((strangers > CHANCE).sum())
-  wrong = float(stats.binom.sf(suspicious - 1, count, TOLERATED))
+  wrong = float(special.bdtrc(suspicious - 1, count, TOLERATED))
   share = share_of(strangers) if related < ALARM else 1.0
   spread = np.full(len(a), np.nan)
   spread[index] = strangers
@@ -141,7 +141,7 @@ def scaled(x: np.ndarray) -> np.ndarray:
   """Features [..., F] by their ranks among all cells, as normal deviates: a few lights do not outweigh the land."""
   rows = x.reshape(-1, x.shape[-1])
   grid = np.linspace(0, 1, 257)
-  deviates = stats.norm.ppf(np.clip(grid, 1 / 512, 1 - 1 / 512))
+  deviates = special.ndtri(np.clip(grid, 1 / 512, 1 - 1 / 512))
   columns = []
   for column in rows.T:
     values, first = np.unique(np.quantile(column, grid), return_index=True)
