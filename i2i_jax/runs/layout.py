@@ -21,6 +21,11 @@ def scores(split: str, direction: str = 'ab', protocol: str = 'pixel') -> str:
   return f'eval_{split}{suffix(direction)}{"" if protocol == "pixel" else f"_{protocol}"}'
 
 
+def sample(step: int) -> str:
+  """'step_00000100.png', of a folder of pictures."""
+  return f'step_{step:08d}.png'
+
+
 def inputs(side: str) -> str:
   """'inputs_a.npz': what the training images of a side are like, see inference/unlike.py."""
   return f'inputs_{side}.npz'

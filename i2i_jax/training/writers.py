@@ -18,6 +18,8 @@ from i2i_jax.data import images
 from i2i_jax.errors import BadInput, RunFault, choice
 from i2i_jax.runs import folder, layout
 from i2i_jax.runs.log import truncate
+from i2i_jax.runtime import stopping
+from i2i_jax.runtime.files import named
 
 
 class Writer(NamedTuple):
@@ -43,13 +45,14 @@ def files(workdir: Path, config: ConfigDict, start: int) -> Writer:
   truncate(log, start)
 
   def scalars(step, values):
-    with open(log, 'a') as file:
-      file.write(json.dumps({'step': step, **values}) + '\n')
+    line = json.dumps({'step': step, **values}) + '\n'
+    with stopping.hold(), named(log, len(line)), open(log, 'a') as file:
+      file.write(line)
 
   def picture(step, name, image):
     into = workdir / name
     into.mkdir(exist_ok=True)
-    images.write_png(into / f'step_{step:08d}.png', image)
+    images.write_png(into / layout.sample(step), image)
 
   return Writer(scalars, picture)
 
