@@ -53,6 +53,7 @@ def train(
   A new run starts from the weights of the run in `init_from`, if one is named; `profile` records a few steps.
   """
   # ----------------------------------------------------------------------------------- plan: nothing is written
+  seen = checkpoint.steps(workdir)
   plan = make_plan(config, workdir, mesh_spec=mesh_spec, init_from=init_from, stop_at=stop_at, profile=profile)
   if plan.start >= plan.end and not hooks.unscored(plan, plan.start):
     print(f'{workdir} is complete: {plan.start} of {plan.end} steps done, nothing to train')
@@ -74,6 +75,11 @@ def train(
   state = None if plan.start else begin.fresh(plan, init_key)
 
   with folder.lock(workdir), checkpoint.manager(workdir, config) as checkpoints:
+    if (now := checkpoint.steps(workdir)) != seen:
+      raise BadInput(
+        f'--workdir: another process has trained {workdir} meanwhile, up to step {max(now, default=0)}; give the same '
+        'command again to go on from there'
+      )
     # --------------------------------------------------------------------------------------- begin, or resume
     processes = {'process_index': jax.process_index(), 'process_count': jax.process_count()}
     iterator = data.train_iterator(plan.train_data, config, **processes)

@@ -1,7 +1,8 @@
 """A command that is stopped at a moment: `python -m tests.moments MOMENT SIGNALS STUCK NAME ARGUMENTS`.
 
 As the MOMENT, like `i2i_jax.evaluation.scoring.score#2`, that function is called for the second time; it sends SIGNALS
-to its own process, like 15 or 2,2, half a second apart, then does not go on for STUCK seconds, as XLA does not.
+to its own process, like 15 or 2,2, half a second apart, then does not go on for STUCK seconds, as XLA does not. The
+file $STRUCK then holds the time.
 """
 
 import functools
@@ -14,8 +15,10 @@ from pathlib import Path
 
 
 def strike(signals: list[int]) -> None:
+  if struck := os.environ.get('STRUCK'):
+    Path(struck).write_text(str(time.time()))
   for number in signals:
-    os.kill(os.getpid(), number)
+    os.kill(os.getpid(), number)  # 0 is none
     time.sleep(0.5)
 
 

@@ -1,4 +1,4 @@
-"""Signals: answered at once where nothing is to be saved, after a block that holds them, and by a save in training."""
+"""Signals: answered at once where nothing is to be saved, after a block that holds them, by a save in training."""
 
 import os
 import signal
