@@ -77,8 +77,8 @@ def train(
   with folder.lock(workdir), checkpoint.manager(workdir, config) as checkpoints:
     if (now := checkpoint.steps(workdir)) != seen:
       raise BadInput(
-        f'--workdir: another process has trained {workdir} meanwhile, up to step {max(now, default=0)}; give the same '
-        'command again to go on from there'
+        f'--workdir: another process has trained {workdir} meanwhile, up to step {max(now, default=0)}; give the '
+        'same command again to go on from there'
       )
     # --------------------------------------------------------------------------------------- begin, or resume
     processes = {'process_index': jax.process_index(), 'process_count': jax.process_count()}

@@ -1,8 +1,8 @@
 """A command that is stopped at a moment: `python -m tests.moments MOMENT SIGNALS STUCK NAME ARGUMENTS`.
 
-As the MOMENT, like `i2i_jax.evaluation.scoring.score#2`, that function is called for the second time; it sends SIGNALS
-to its own process, like 15 or 2,2, half a second apart, then does not go on for STUCK seconds, as XLA does not. The
-file $STRUCK then holds the time.
+At the MOMENT, like `i2i_jax.evaluation.scoring.score#2`, that function is called for the second time; then SIGNALS,
+like 15 or 2,2, go to its own process, half a second apart, and for STUCK seconds it does not go on, as XLA does not.
+The file $STRUCK then holds the time.
 """
 
 import functools

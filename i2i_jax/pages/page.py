@@ -12,7 +12,7 @@ from i2i_jax.runs.folder import write_text
 
 
 def fill(page: Path, values: dict) -> None:
-  """Writes a page: the frame of all, with their style and script, those of its name beside this file, and `values`."""
+  """Writes a page: the frame of all, with their style and script; those of its name beside this file; `values`."""
 
   def part(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding='utf-8')
