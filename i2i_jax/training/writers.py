@@ -42,7 +42,7 @@ def together(writers: Sequence[Writer]) -> Writer:
 def files(workdir: Path, config: ConfigDict, start: int) -> Writer:
   """metrics.jsonl, a line {'step': ..., 'loss/l1': ...} each, and samples/step_00000100.png: what pages read."""
   log = workdir / layout.LOG
-  truncate(log, start)
+  truncate(log, start or -1)  # a run that begins again scores step 0 again
 
   def scalars(step, values):
     line = json.dumps({'step': step, **values}) + '\n'
@@ -64,7 +64,7 @@ def tensorboard(workdir: Path, config: ConfigDict, start: int) -> Writer:
 
   if hidden:
     del sys.modules['torch']
-  board = tensorboardX.SummaryWriter(str(workdir / layout.TENSORBOARD), purge_step=start + 1)
+  board = tensorboardX.SummaryWriter(str(workdir / layout.TENSORBOARD), purge_step=start + 1 if start else 0)
 
   def scalars(step, values):
     for name, value in values.items():
