@@ -5,7 +5,7 @@ import os
 import sys
 
 from i2i_jax.errors import nearest
-from i2i_jax.runtime import memory
+from i2i_jax.runtime import memory, stopping
 
 COMMANDS = {
   'check': 'look at a data set: pairs, leaks, duplicates',
@@ -35,6 +35,7 @@ def main() -> int | None:
   if not sys.flags.safe_path:
     sys.path.insert(0, os.getcwd())  # as `python -m` does: a user's own data source may lie there
   memory.use_huge_pages()  # before JAX is imported: the process starts once more
+  stopping.LISTENER.start()
   from i2i_jax import cli, options
 
   sys.argv[:2] = [f'i2i {name}']

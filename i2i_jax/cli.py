@@ -1,23 +1,23 @@
 """What all commands share: parsing, and errors as one line with an exit code.
 
 Exit codes: 0 done; 1 a fault while running; 2 bad input, found before anything was created; 3 some inputs were
-skipped; 130 or 143 stopped by SIGINT or SIGTERM, with a checkpoint saved.
+skipped, or `check` found something; 130 or 143 stopped by SIGINT or SIGTERM: training has saved the step it was at,
+unless it had taken none, or a second signal came.
 """
 
-import errno
 import logging
 import os
 import shlex
-import signal
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn, Self
+from types import TracebackType
+from typing import NoReturn
 
 from i2i_jax.errors import BadInput, RunFault
-from i2i_jax.runtime import memory
+from i2i_jax.runtime import files, memory, stopping
+from i2i_jax.runtime.stopping import Stop as Stop
 
 
 def typed(name: str) -> str:
@@ -53,58 +53,41 @@ def jax_setting(name: str, value: str | float) -> None:
     os.environ[name.upper()] = str(value)
 
 
+def quiet(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+  """sys.excepthook: a save that failed has its line; what TensorStore still has to say to Orbax then is none."""
+  if threading.current_thread() is threading.main_thread() or str(error) != 'Event loop is closed':
+    sys.__excepthook__(kind, error, trace)
+
+
 def prepare() -> None:
   """What a command or a notebook does first: logs of libraries are silenced, programs are kept."""
-  for noisy in ('absl', 'orbax', 'jax'):
+  for noisy in ('absl', 'orbax', 'jax', 'asyncio'):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
   keep_compiled()
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-  """Runs a command and exits: what is the user's to mend is one line, anything else a traceback."""
+  """Runs a command and exits; SIGINT and SIGTERM are answered all the while."""
   memory.use_huge_pages()
-  prepare()
-  try:
-    code = main() or 0
-  except (BadInput, RunFault) as error:
-    print(f'error: {error}', file=sys.stderr)
-    code = 2 if isinstance(error, BadInput) else 1
-  except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-      raise
-    print(
-      f'error: {error.filename or "the disk"}: no room on disk; make room and give the same command', file=sys.stderr
-    )
-    code = 1
-  except KeyboardInterrupt:
-    print('stopped', file=sys.stderr)
-    code = 130
+  sys.excepthook = quiet
+  with stopping.listening():
+    prepare()
+    code = outcome(main)
   sys.exit(code)
 
 
-class Stop:
-  """Within its block the first SIGINT or SIGTERM only sets `signal`, for a loop to look at; a second one kills.
-
-  Not used with several processes: there JAX's own coordination listens to SIGTERM.
-  """
-
-  def __init__(self) -> None:
-    self.signal = 0
-    self.old = {}
-
-  def __enter__(self) -> Self:
-    import jax  # not before a command's options are checked
-
-    if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
-      self.old = {number: signal.signal(number, self.handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    return self
-
-  def handle(self, number: int, frame: FrameType | None) -> None:
-    del frame
-    self.signal = number
-    signal.signal(number, signal.SIG_DFL)
-    print('\nstopping after this step; once more to stop without saving', file=sys.stderr)
-
-  def __exit__(self, *_: object) -> None:
-    for number, handler in self.old.items():
-      signal.signal(number, handler)
+def outcome(main: Callable[[], int | None]) -> int:
+  """The exit code of what is run: what is the user's to mend is one line, anything else a traceback."""
+  try:
+    return main() or 0
+  except (BadInput, RunFault) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2 if isinstance(error, BadInput) else 1
+  except OSError as error:
+    if error.errno not in files.FULL:
+      raise
+    print(f'error: {files.no_room(error)}', file=sys.stderr)
+    return 1
+  except KeyboardInterrupt:
+    print('stopped', file=sys.stderr)
+    return 130

@@ -13,6 +13,7 @@ config.loss.gan is `none`.
 a file that could run code when loaded is refused. What is wrong is said before anything is written.
 """
 
+import contextlib
 import shutil
 import tempfile
 from argparse import Namespace
@@ -29,7 +30,7 @@ from i2i_jax.errors import BadInput
 from i2i_jax.exporting import torch_weights
 from i2i_jax.methods import base
 from i2i_jax.runs import checkpoint, folder
-from i2i_jax.runtime import mesh
+from i2i_jax.runtime import mesh, stopping
 from i2i_jax.runtime.describe import parameter_count
 
 GENERATORS = {
@@ -135,7 +136,8 @@ def save(output: Path, config: ConfigDict, state: base.State, command: str) -> N
     part = Path(tempfile.mkdtemp(prefix=f'.{output.name}-', dir=output.parent))
   except OSError as error:
     raise BadInput(f'--output: {output} cannot be written: {error.strerror}') from None
-  try:
+  with stopping.hold(), contextlib.ExitStack() as done:
+    done.callback(shutil.rmtree, part, ignore_errors=True)
     rng = np.asarray(jax.random.key_data(jax.random.key(config.seed))).tolist()
     with checkpoint.manager(part, config) as checkpoints:
       meta = {'config': to_dict(config), 'fingerprint': '', 'rng': rng, 'data': None}
@@ -153,8 +155,6 @@ def save(output: Path, config: ConfigDict, state: base.State, command: str) -> N
     )
     part.chmod(0o755)  # a temporary folder is its maker's alone
     part.rename(output)
-  finally:
-    shutil.rmtree(part, ignore_errors=True)
 
 
 def main(args: Namespace | None = None) -> None:

@@ -258,7 +258,7 @@ def run_all(runs: list[Trial], jobs: int, experiment: Experiment, total: int) ->
     file=sys.stderr if terminal else io.StringIO(),
     bar_format='{percentage:3.0f}% |{bar:20}| run {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left{postfix}',
   )
-  with cli.Stop() as stop, contextlib.closing(bar):
+  with cli.Stop('stopping the runs, which save; once more to stop at once') as stop, contextlib.closing(bar):
     while waiting or running:
       for slot in range(jobs):
         if waiting and slot not in running and not stop.signal:

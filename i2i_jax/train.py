@@ -14,6 +14,7 @@ checkpoint and ends (exit code 130 or 143); the same command resumes there, exac
 """
 
 import contextlib
+import functools
 import sys
 import time
 from argparse import Namespace
@@ -24,11 +25,12 @@ from ml_collections import ConfigDict
 
 from i2i_jax import cli, data, methods, options
 from i2i_jax.data import checks
+from i2i_jax.errors import BadInput
 from i2i_jax.methods import base
 from i2i_jax.pages import report
 from i2i_jax.plan import make_plan
 from i2i_jax.runs import checkpoint, folder
-from i2i_jax.runtime import compiling, cost, memory, mesh, precision
+from i2i_jax.runtime import compiling, cost, memory, mesh, precision, stopping
 from i2i_jax.runtime.describe import describe, parameter_count
 from i2i_jax.training import begin, grow, health, hooks, profiling, writers
 from i2i_jax.training.batches import Batches
@@ -51,8 +53,9 @@ def train(
   A new run starts from the weights of the run in `init_from`, if one is named; `profile` records a few steps.
   """
   # ----------------------------------------------------------------------------------- plan: nothing is written
+  seen = checkpoint.steps(workdir)
   plan = make_plan(config, workdir, mesh_spec=mesh_spec, init_from=init_from, stop_at=stop_at, profile=profile)
-  if plan.start >= plan.end:
+  if plan.start >= plan.end and not hooks.unscored(plan, plan.start):
     print(f'{workdir} is complete: {plan.start} of {plan.end} steps done, nothing to train')
     return 0
   if plan.start == 0:
@@ -71,7 +74,12 @@ def train(
   memory.give_back()  # before there is a state: a process needs the room for compiling or for the state, not for both
   state = None if plan.start else begin.fresh(plan, init_key)
 
-  with folder.lock(workdir), cli.Stop() as stop, checkpoint.manager(workdir, config) as checkpoints:
+  with folder.lock(workdir), checkpoint.manager(workdir, config) as checkpoints:
+    if (now := checkpoint.steps(workdir)) != seen:
+      raise BadInput(
+        f'--workdir: another process has trained {workdir} meanwhile, up to step {max(now, default=0)}; give the '
+        'same command again to go on from there'
+      )
     # --------------------------------------------------------------------------------------- begin, or resume
     processes = {'process_index': jax.process_index(), 'process_count': jax.process_count()}
     iterator = data.train_iterator(plan.train_data, config, **processes)
@@ -95,13 +103,23 @@ def train(
     watch, validate = health.watch(plan, writer, predict, progress), hooks.validate(plan, writer, predict)
     save = hooks.save(plan, checkpoints, iterator, key)
     every = (check, log, watch, validate, save)  # what is not finite is not logged; a saved checkpoint was scored
-    if plan.start == 0:
-      validate.act(0, state)
+    if plan.start == 0 or hooks.unscored(plan, plan.start):
+      validate.act(plan.start, state)
 
     # ------------------------------------------------------------------------------------------------ loop
     late = None  # step and metrics of the step before, fetched while the device computes
-    began = time.monotonic()
-    with contextlib.closing(writer), profiling.Trace(workdir, plan.start if profile else None) as trace:
+    step, began, traced = plan.start, time.monotonic(), plan.start if profile else None
+
+    def put_away(step, state):
+      """Saves and ends a session that a signal stops. Scores that it cut off are made when the run is resumed."""
+      save.act(step, state)
+      checkpoint.wait(checkpoints)
+      writer.close()
+      folder.note_time(workdir, time.monotonic() - began, progress.step_seconds())
+      print(f'stopped at step {step} of {config.steps}, saved; the same command resumes there')
+      return 128 + stop.signal
+
+    with contextlib.closing(writer), profiling.Trace(workdir, traced) as trace, cli.Stop() as stop:
       for step in range(plan.start + 1, plan.end + 1):
         trace.before(step)
         local = next(batches)
@@ -114,21 +132,24 @@ def train(
         late = step, metrics
         progress.update()
 
-        last = step == plan.end or bool(stop.signal)
-        if due := [hook for hook in every if hook.due(step, last)]:
+        due = [hook for hook in every if hook.due(step, step == plan.end)]
+        stopped = bool(stop.signal)
+        if due or stopped:
           hooks.tell(every, *late)
           late = None
-        for hook in due:
-          hook.act(step, state)
-        if last:
+        for hook in due if not stopped else [watch] * (watch in due):  # scores are made on resuming, looks are not
+          # Scoring and drawing may compile for long: a signal does not wait for them.
+          leave = functools.partial(cli.outcome, functools.partial(put_away, step, state))
+          with stopping.leaving(leave if hook is validate else None):
+            hook.act(step, state)
+        if stopped:
           break
+      if stop.signal:
+        return put_away(step, state)
       checkpoint.wait(checkpoints)
     folder.note_time(workdir, time.monotonic() - began, progress.step_seconds())
 
   # ------------------------------------------------------------------------------------------------- finish
-  if stop.signal:
-    print(f'stopped at step {step} of {config.steps}, saved; the same command resumes there')
-    return 128 + stop.signal
   took = f'{1000 * progress.step_seconds():.0f} ms a step'
   print(f'{workdir}: step {step} of {config.steps}, {took}; page: {report.write(workdir)}')
   return 0

@@ -4,8 +4,6 @@
 """
 
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ from i2i_jax.data import formats
 from i2i_jax.data.formats import FORMATS
 from i2i_jax.data.formats import size as size  # a name of this module too
 from i2i_jax.errors import BadInput
+from i2i_jax.runtime import files
 
 IDS = 31  # bits of ids of labels, which are int32 and never below zero
 # By depth.
@@ -254,26 +253,14 @@ def write(path: Path, image: np.ndarray) -> None:
   """Writes [H, W, C] in its own depth, by the ending: PNG of 8 or 16 bits, TIFF (.tif), or a NumPy array (.npy)."""
   if path.suffix == '.png':
     return write_png(path, image)
-  replace(path, formats.as_tiff(image) if path.suffix == '.tif' else formats.as_npy(image))
+  files.replace(path, formats.as_tiff(image) if path.suffix == '.tif' else formats.as_npy(image))
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
   """Writes uint8 or uint16 [H, W, C], C = 1 or 3."""
   if image.shape[-1] not in (1, 3):
     raise BadInput(f'{path}: an image of {image.shape[-1]} channels cannot be written as PNG (1 or 3 can)')
-  replace(path, formats.as_png(image))
-
-
-def replace(path: Path, content: bytes) -> None:
-  """Writes under a temporary name, then renames: no half-written file is left."""
-  with tempfile.NamedTemporaryFile(dir=path.parent, prefix='.', suffix=path.suffix, delete=False) as file:
-    try:
-      file.write(content)
-    except BaseException:
-      os.unlink(file.name)
-      raise
-  os.chmod(file.name, 0o644)
-  os.replace(file.name, path)
+  files.replace(path, formats.as_png(image))
 
 
 def columns(picture: np.ndarray, count: int, gap: int = GAP) -> list[np.ndarray]:

@@ -20,7 +20,7 @@ from i2i_jax.inference.predictor import BATCH, Predictor, load
 from i2i_jax.runs import checkpoint, folder, layout
 from i2i_jax.runs.folder import write_json
 from i2i_jax.runs.stored import SCORES, read_or
-from i2i_jax.runtime import mesh
+from i2i_jax.runtime import mesh, stopping
 
 LOOKED_AT = 200  # images of the split, evenly spread, that are compared with the training inputs
 PICTURES = 12  # images of the split, evenly spread, that are kept
@@ -168,8 +168,10 @@ def evaluate(
     'deviations': {who: s.deviations for who, s in scores.items() if s.deviations},
     'per_image': {who: {k: v.tolist() for k, v in s.per_image.items()} for who, s in scores.items()},
   }
-  keep_pictures(workdir / layout.scores(split, direction), source, trained, direction)
-  write_json(out, result)
+  pictures = pictures_of(source, trained, direction)
+  with stopping.hold():  # scores and pictures are of one step
+    keep_pictures(workdir / layout.scores(split, direction), pictures)
+    write_json(out, result)
   return result
 
 
@@ -257,18 +259,27 @@ def unlike_of(source: Any, trained: Predictor, direction: str) -> dict[str, floa
   return found
 
 
-def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str) -> None:
-  """Saves input, output and target of a few images as NAME_input.png and so on, in place of an older step's."""
-  folder.mkdir(exist_ok=True)
-  for old in folder.glob('*.png'):
-    old.unlink()
+def pictures_of(source: Any, trained: Predictor, direction: str) -> dict[str, np.ndarray]:
+  """Input, output and target of a few images, as NAME_input.png and so on."""
+  pictures = {}
   indices, see = data.spread(len(source), PICTURES), labels.drawer(trained.run.config.data)
   batches = data.eval_batches(source, trained.run.config, 1, limit=PICTURES)
   for index, batch in zip(indices, batches, strict=True):
     a, b = (batch[side] for side in direction)
     output = trained.predict(a, direction, index)
     for kind, image in {'input': see(a), 'output': output, **({'target': b} if source.paired else {})}.items():
-      images.write_png(folder / f'{batch["name"][0]}_{kind}.png', images.drawn(image[0]))
+      pictures[f'{batch["name"][0]}_{kind}.png'] = images.drawn(image[0])
+  return pictures
+
+
+def keep_pictures(folder: Path, pictures: dict[str, np.ndarray]) -> None:
+  """Writes pictures, then deletes those of an older step that they have not replaced."""
+  folder.mkdir(exist_ok=True)
+  for name, picture in pictures.items():
+    images.write_png(folder / name, picture)
+  for old in folder.glob('*.png'):
+    if old.name not in pictures:
+      old.unlink()
 
 
 def table(result: dict) -> str:

@@ -5,7 +5,6 @@ models/networks.py there, and our modules' paths); reading and writing both foll
 (out, in, h, w) is our [h, w, in, out], ConvTranspose2d's (in, out, h, w) is our [h, w, out, in], not flipped.
 """
 
-import contextlib
 import importlib
 import io
 from pathlib import Path
@@ -18,6 +17,7 @@ from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.exporting import torch_file
+from i2i_jax.runtime import files
 
 FORMATS = ('.pth', '.pt', '.safetensors')
 LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean', 'var': 'running_var'}
@@ -259,7 +259,7 @@ def check_output(path: Path) -> None:
 def write(path: Path, tensors: dict[str, np.ndarray]) -> None:
   """Writes a new file of a state dict: the whole of it or none."""
   check_output(path)
-  writer, part = library(path), path.with_name(path.name + '.part')
+  writer = library(path)
   if path.suffix == '.safetensors':
     data = writer.save(tensors)
   else:
@@ -268,9 +268,6 @@ def write(path: Path, tensors: dict[str, np.ndarray]) -> None:
     data = buffer.getvalue()
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(data)
-    part.replace(path)
+    files.replace(path, data)
   except OSError as error:
-    with contextlib.suppress(OSError):
-      part.unlink()
     raise BadInput(f'--output: {path} cannot be written: {error.strerror}') from None

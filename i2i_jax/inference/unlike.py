@@ -6,6 +6,7 @@ patch to the nearest of the training patches, on average; a picture may be made 
 picture may reach is measured on training inputs left out in turn, those that belong together at a time.
 """
 
+import io
 import sys
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from i2i_jax.data.images import pooled, reduced
+from i2i_jax.runtime import files
 
 FEWEST = 50  # training inputs that say what is usual
 MOST = 300  # of them, evenly spread, are looked at
@@ -89,8 +91,9 @@ def scores(known: Known, images: np.ndarray) -> np.ndarray:
 
 
 def save(file: Path, known: Known) -> None:
-  with file.open('wb') as opened:
-    np.savez_compressed(opened, **known._asdict())
+  content = io.BytesIO()
+  np.savez_compressed(content, **known._asdict())
+  files.replace(file, content.getvalue())
 
 
 def load(file: Path) -> Known | None:

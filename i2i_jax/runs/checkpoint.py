@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import logging
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,10 +25,11 @@ from i2i_jax.config import from_dict
 from i2i_jax.errors import BadInput, RunFault
 from i2i_jax.methods import base
 from i2i_jax.runs import layout, stored
-from i2i_jax.runtime import mesh, precision
+from i2i_jax.runtime import files, mesh, precision
 
 OLDER = 'another --step may be whole; to resume from it, move this one away'
 READ_BYTES = 40_000_000  # at a time, of weights that are to be used
+NEEDED = weakref.WeakKeyDictionary[ocp.CheckpointManager, int]()  # bytes of what is being saved
 
 
 @contextlib.contextmanager
@@ -53,6 +55,8 @@ def manager(workdir: Path, config: ml_collections.ConfigDict | None = None) -> I
   except BaseException:
     with contextlib.suppress(Exception):  # the first fault is the one to tell
       checkpoints.close()
+    for torn in Path(folder).glob('*.orbax-checkpoint-tmp'):  # on a full disk it is in the way
+      shutil.rmtree(torn, ignore_errors=True)
     raise
   with saving(checkpoints):
     checkpoints.close()
@@ -65,9 +69,10 @@ def saving(checkpoints: ocp.CheckpointManager) -> Iterator[None]:
     yield
   except Exception as error:  # Orbax passes on whatever its threads met
     reason = ' '.join(str(error).split())
-    full = 'No space left' in reason or 'RESOURCE_EXHAUSTED' in reason
-    reason = 'no room on disk; make room and give the same command' if full else reason[:300]
-    raise RunFault(f'{checkpoints.directory}: a checkpoint was not saved: {reason}') from None
+    if 'No space left' in reason or 'RESOURCE_EXHAUSTED' in reason or 'quota exceeded' in reason:
+      room = files.room(Path(checkpoints.directory), NEEDED.get(checkpoints, 0))
+      reason = f'no room on disk: {room}; make room and give the same command'
+    raise RunFault(f'{checkpoints.directory}: a checkpoint was not saved: {reason[:300]}') from None
 
 
 def save(checkpoints: ocp.CheckpointManager, step: int, state: base.State, meta: dict) -> None:
@@ -75,7 +80,7 @@ def save(checkpoints: ocp.CheckpointManager, step: int, state: base.State, meta:
   if checkpoints.latest_step() == step:
     return
   wait(checkpoints)  # for the save before, which Orbax would wait for too; it makes room
-  check_room(Path(checkpoints.directory), state)
+  NEEDED[checkpoints] = check_room(Path(checkpoints.directory), state)
   args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
   with saving(checkpoints):
     checkpoints.save(step, args=args)
@@ -88,8 +93,8 @@ def wait(checkpoints: ocp.CheckpointManager) -> None:
   shutil.rmtree(checkpoints.directory / 'deleted', ignore_errors=True)
 
 
-def check_room(folder: Path, state: Any, copies: int = 1, fault: type[Exception] = RunFault) -> None:
-  """Raises `fault` where the disk has no room for so many checkpoints of `state`."""
+def check_room(folder: Path, state: Any, copies: int = 1, fault: type[Exception] = RunFault) -> int:
+  """The bytes of so many checkpoints of `state`. Raises `fault` where the disk has no room for them."""
   need = copies * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
   existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
   free = shutil.disk_usage(existing).free
@@ -97,6 +102,7 @@ def check_room(folder: Path, state: Any, copies: int = 1, fault: type[Exception]
     raise fault(
       f'{folder}: no room on disk: {copies} checkpoint(s) take {need / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free'
     )
+  return need
 
 
 def steps(workdir: Path) -> list[int]:

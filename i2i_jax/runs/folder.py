@@ -17,6 +17,7 @@ from i2i_jax import __version__
 from i2i_jax.config import completed, differences, to_dict
 from i2i_jax.errors import BadInput
 from i2i_jax.runs import layout, stored
+from i2i_jax.runtime import files
 
 # What a resumed run may be given anew: how long it runs, and how often it writes.
 MAY_CHANGE = ('steps', 'writers', 'log_every', 'eval_every', 'checkpoint_every', 'keep', 'keep_every', 'samples')
@@ -70,9 +71,7 @@ def lock(workdir: Path) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
   """Writes under another name first, so that the file is whole or not there."""
-  part = path.with_suffix('.part')
-  part.write_text(text, encoding='utf-8')
-  part.replace(path)
+  files.replace(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

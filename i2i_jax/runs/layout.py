@@ -26,6 +26,11 @@ def saved_meta(step: str) -> str:
   return f'{CHECKPOINTS}/{step}/meta/metadata'
 
 
+def sample(step: int) -> str:
+  """'step_00000100.png', of a folder of pictures."""
+  return f'step_{step:08d}.png'
+
+
 def inputs(side: str) -> str:
   """'inputs_a.npz': what the training images of a side are like, see inference/unlike.py."""
   return f'inputs_{side}.npz'

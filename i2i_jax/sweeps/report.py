@@ -11,6 +11,7 @@ import jax
 from i2i_jax.pages.page import data_url, fill
 from i2i_jax.runs import layout, stored
 from i2i_jax.runs.folder import versions, write_json, write_text
+from i2i_jax.runtime import files
 from i2i_jax.sweeps import plots, table
 from i2i_jax.sweeps.experiment import Experiment, Images
 
@@ -55,7 +56,7 @@ def write(
   }
   for name, text in texts.items():
     write_text(workdir / name, text)
-  (workdir / 'scores.csv.gz').write_bytes(table.scores_csv(results, images.names, images.groups))
+  files.replace(workdir / 'scores.csv.gz', table.scores_csv(results, images.names, images.groups))
   about = note(workdir / 'about.json', command, seconds, len(results))
   drawn = plots.draw(workdir / 'plots', rows, times, results, experiment.shown)
   milliseconds = {line['variant']: line['step_ms'] for line in times}

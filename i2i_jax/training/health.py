@@ -27,7 +27,6 @@ def watch(plan: Plan, writer: Writer, predict: dict[str, Program], progress: Pro
   history = [line for line in read_log(plan.workdir / layout.LOG) if signs.readings(line)]
   told = signs.lasting(history)
   progress.ill(told)
-  norms: dict[str, float] = {}
 
   def metrics(step, values):
     for name, value in values.items():
@@ -57,9 +56,14 @@ def watch(plan: Plan, writer: Writer, predict: dict[str, Program], progress: Pro
         there, *(sides[k] for k in direction), known=known, paired=plan.train_data.paired, back=back
       )
       values |= {f'{name}{layout.suffix(direction)}': value for name, value in readings.readings(found).items()}
-    now = jax.device_get(weights(state.params))
-    values |= {f'moved/{net}': abs(float(now[net]) - old) / max(old, 1e-9) for net, old in norms.items()}
-    norms.update({net: float(norm) for net, norm in now.items()})
+    sizes = {net: float(size) for net, size in jax.device_get(weights(state.params)).items()}
+    before = signs.readings(history[-1]) if history else {}
+    values |= {f'size/{net}': size for net, size in sizes.items()}
+    values |= {
+      f'moved/{net}': abs(size - old) / max(old, 1e-9)
+      for net, size in sizes.items()
+      if (old := before.get(f'size/{net}')) is not None
+    }
     line = {f'health/{name}': value for name, value in values.items()}
     writer.scalars(step, line)
     history.append({'step': step, **line})

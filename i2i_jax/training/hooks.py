@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
 
 from i2i_jax import data
 from i2i_jax.config import to_dict
@@ -21,6 +22,8 @@ from i2i_jax.inference import attention
 from i2i_jax.inference.predictor import Program
 from i2i_jax.plan import Plan
 from i2i_jax.runs import checkpoint, folder, layout
+from i2i_jax.runs.log import read_log
+from i2i_jax.runtime import stopping
 from i2i_jax.training.batches import Batches
 from i2i_jax.training.samples import sample_columns
 from i2i_jax.training.writers import Writer
@@ -83,28 +86,50 @@ def validate(plan: Plan, writer: Writer, predict: dict[str, Program]) -> Hook:
   view, see = attention.viewer(method, config), labels.drawer(config.data)
 
   def act(step, state):
+    lines = []
     for direction, (every, measure) in itertools.product(method.translators, measures):
       if step % every == 0 or step == config.steps:
         batches = scoring.turned(scoring.batches_of(plan.val_data, config), direction)
         translate = {'val': functools.partial(predict[direction], state)}
         scores = scoring.score(translate, batches, measure, plan.val_data.paired)['val']
-        values = {f'val/{name}{layout.suffix(direction)}': value for name, value in scores.means().items()}
+        lines.append({f'val/{name}{layout.suffix(direction)}': value for name, value in scores.means().items()})
+    pictures, notes = draw(state) if config.samples else ({}, {})
+    with stopping.hold():  # all of a step's scores are there, or none
+      for values in lines:
         writer.scalars(step, values)
-    if config.samples:
-      draw(step, state)
+      for name, picture in pictures.items():
+        writer.picture(step, name, picture)
+      if notes:
+        folder.note(plan.workdir, **notes)
 
-  def draw(step, state):
+  def draw(state):
+    """Pictures by the name of their folder, and notes for run.json."""
     batch = next(data.eval_batches(plan.val_data, config, config.samples, limit=config.samples))
     columns = sample_columns({d: functools.partial(p, state) for d, p in predict.items()}, batch)
     columns = {name: see(x) if name == 'input' else x for name, x in columns.items()}
     rows = [[images.drawn(x) for x in row] for row in zip(*columns.values(), strict=True)]
-    writer.picture(step, layout.SAMPLES, images.grid(rows))
-    if view:
-      rows, names = attention.rows(view, state, batch['a'])
-      writer.picture(step, layout.ATTENTION, images.grid(rows))
-      folder.note(plan.workdir, attention=names)
+    pictures = {layout.SAMPLES: images.grid(rows)}
+    if not view:
+      return pictures, {}
+    rows, names = attention.rows(view, state, batch['a'])
+    return {**pictures, layout.ATTENTION: images.grid(rows)}, {'attention': names}
 
-  return Hook(due=lambda step, last: step % config.eval_every == 0 or step == config.steps, act=act)
+  return Hook(due=lambda step, last: is_due(config, step), act=act)
+
+
+def is_due(config: ConfigDict, step: int) -> bool:
+  """Whether the validation split is scored and drawn at a step."""
+  return step % config.eval_every == 0 or step == config.steps
+
+
+def unscored(plan: Plan, step: int) -> bool:
+  """Whether a stop cut off the validation that is due at a step: what it leaves is not there."""
+  if not step or not is_due(plan.config, step):
+    return False
+  if any(step % every == 0 or step == plan.config.steps for every, *_ in plan.evals):
+    lines = read_log(plan.workdir / layout.LOG)
+    return not any(line['step'] == step and any(name.startswith('val/') for name in line) for line in lines)
+  return bool(plan.config.samples) and not (plan.workdir / layout.SAMPLES / layout.sample(step)).exists()
 
 
 def save(plan: Plan, checkpoints: ocp.CheckpointManager, iterator: grain.DatasetIterator, key: jax.Array) -> Hook:

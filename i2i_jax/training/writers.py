@@ -18,6 +18,8 @@ from i2i_jax.data import images
 from i2i_jax.errors import BadInput, RunFault, choice
 from i2i_jax.runs import folder, layout
 from i2i_jax.runs.log import truncate
+from i2i_jax.runtime import stopping
+from i2i_jax.runtime.files import named
 
 
 class Writer(NamedTuple):
@@ -40,16 +42,17 @@ def together(writers: Sequence[Writer]) -> Writer:
 def files(workdir: Path, config: ConfigDict, start: int) -> Writer:
   """metrics.jsonl, a line {'step': ..., 'loss/l1': ...} each, and samples/step_00000100.png: what pages read."""
   log = workdir / layout.LOG
-  truncate(log, start)
+  truncate(log, start or -1)  # a run that begins again scores step 0 again
 
   def scalars(step, values):
-    with open(log, 'a') as file:
-      file.write(json.dumps({'step': step, **values}) + '\n')
+    line = json.dumps({'step': step, **values}) + '\n'
+    with stopping.hold(), named(log, len(line)), open(log, 'a') as file:
+      file.write(line)
 
   def picture(step, name, image):
     into = workdir / name
     into.mkdir(exist_ok=True)
-    images.write_png(into / f'step_{step:08d}.png', image)
+    images.write_png(into / layout.sample(step), image)
 
   return Writer(scalars, picture)
 
@@ -61,7 +64,7 @@ def tensorboard(workdir: Path, config: ConfigDict, start: int) -> Writer:
 
   if hidden:
     del sys.modules['torch']
-  board = tensorboardX.SummaryWriter(str(workdir / layout.TENSORBOARD), purge_step=start + 1)
+  board = tensorboardX.SummaryWriter(str(workdir / layout.TENSORBOARD), purge_step=start + 1 if start else 0)
 
   def scalars(step, values):
     for name, value in values.items():

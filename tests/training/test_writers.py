@@ -13,6 +13,7 @@ from i2i_jax.errors import BadInput
 from i2i_jax.runs import folder
 from i2i_jax.runs.log import read_log
 from i2i_jax.training import writers
+from tests.small import tiny_config
 
 
 def scalars_of_files(run):
@@ -107,3 +108,10 @@ def test_no_writer_but_files_is_needed(tiny, tmp_path):
   train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
   assert not (tmp_path / 'run' / 'tensorboard').exists()
   assert read_log(tmp_path / 'run' / 'metrics.jsonl')
+
+
+def test_a_run_that_begins_again_logs_its_first_scores_once(tmp_path):
+  """It was stopped, or its disk was full, before it had a checkpoint."""
+  for _ in range(2):
+    writers.files(tmp_path, tiny_config(), 0).scalars(0, {'val/psnr': 1.0})
+  assert [line['step'] for line in read_log(tmp_path / 'metrics.jsonl')] == [0]
