@@ -6,6 +6,7 @@ skipped; 130 or 143 stopped by SIGINT or SIGTERM, with a checkpoint saved.
 
 import argparse
 import errno
+import io
 import logging
 import os
 import shlex
@@ -20,7 +21,7 @@ from typing import NoReturn, Self
 import jax
 
 from i2i_jax.config import read_json
-from i2i_jax.errors import BadInput, RunFault
+from i2i_jax.errors import BadInput, RunFault, one_line
 from i2i_jax.runs import layout
 from i2i_jax.runtime import memory, precision
 
@@ -81,7 +82,7 @@ def keep_compiled() -> None:
 
 def prepare() -> None:
   """What a command or a notebook does first: logs of libraries are silenced, programs are kept."""
-  for noisy in ('absl', 'orbax', 'jax'):
+  for noisy in ('absl', 'orbax', 'jax', 'tifffile'):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
   keep_compiled()
 
@@ -90,17 +91,21 @@ def run(main: Callable[[], int | None]) -> NoReturn:
   """Runs a command and exits: what is the user's to mend is one line, anything else a traceback."""
   memory.use_huge_pages()
   prepare()
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors='backslashreplace')  # names of files need not be UTF-8
   try:
     code = main() or 0
   except (BadInput, RunFault) as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(f'error: {one_line(error)}', file=sys.stderr)
     code = 2 if isinstance(error, BadInput) else 1
   except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not full and not error.filename:
       raise
-    print(
-      f'error: {error.filename or "the disk"}: no room on disk; make room and give the same command', file=sys.stderr
+    reason = (
+      'no room on disk; make room and give the same command' if full else error.strerror or type(error).__name__
     )
+    print(f'error: {one_line(error.filename or "the disk")}: {reason}', file=sys.stderr)
     code = 1
   except KeyboardInterrupt:
     print('stopped', file=sys.stderr)

@@ -84,6 +84,7 @@ def check_counts(config: ml_collections.ConfigDict) -> None:
   for name in ('load_size', 'crop_size'):
     if len(config.data[name]) != 2 or min(config.data[name]) < 1:
       raise BadInput(f'config.data.{name} = {config.data[name]} must be (height, width) in pixels')
+  data.check_sizes(config.data)
 
 
 def check_batch(config: ml_collections.ConfigDict, shardings: mesh.Shardings) -> None:

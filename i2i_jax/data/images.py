@@ -4,8 +4,7 @@
 """
 
 import math
-import os
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +12,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from i2i_jax.data import formats
+from i2i_jax.data import formats, strangers
 from i2i_jax.data.formats import FORMATS
 from i2i_jax.data.formats import size as size  # a name of this module too
 from i2i_jax.errors import BadInput
+from i2i_jax.runs import outputs
 
 IDS = 31  # bits of ids of labels, which are int32 and never below zero
 # By depth.
@@ -97,9 +97,23 @@ def on_white(values: np.ndarray, path: Path) -> np.ndarray:
   """Colours under the transparency that is their last channel, as Pillow composites."""
   if values.dtype.kind == 'f':
     raise BadInput(f'{path}: floats with transparency, which have no white to lay it on; save it without')
-  white = int(np.iinfo(values.dtype).max)
-  colours, alpha = values[..., :-1].astype(np.int64), values[..., -1:].astype(np.int64)
-  return ((colours * alpha + white * (white - alpha) + white // 2) // white).astype(values.dtype)
+  white, out = int(np.iinfo(values.dtype).max), np.empty((*values.shape[:2], values.shape[2] - 1), values.dtype)
+
+  def lay(part):
+    colours, alpha = part[..., :-1].astype(np.uint32), part[..., -1:].astype(np.uint32)
+    return (colours * alpha + white * (white - alpha) + white // 2) // white
+
+  return by_strips(lay, values, out)
+
+
+def by_strips(change: Callable[[np.ndarray], np.ndarray], image: np.ndarray, out: np.ndarray) -> np.ndarray:
+  """Fills `out` with `change` of an image, some rows at a time: what is computed in between may be far larger."""
+
+  def fill(rows):
+    out[rows] = change(image[rows])
+
+  strangers.in_strips(image.size, len(image), fill)
+  return out
 
 
 def recolour(image: np.ndarray, channels: int) -> np.ndarray:
@@ -112,13 +126,14 @@ def recolour(image: np.ndarray, channels: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).convert('L'))[..., None]
   if image.dtype.kind == 'f':
     return (image @ np.array([0.299, 0.587, 0.114], image.dtype))[..., None]
-  luma = (image @ np.array([19595, 38470, 7471]) + 0x8000) >> 16
-  return luma.astype(image.dtype)[..., None]
+  weights, gray = np.array([19595, 38470, 7471]), np.empty((*image.shape[:2], 1), image.dtype)
+  return by_strips(lambda part: ((part @ weights + 0x8000) >> 16)[..., None], image, gray)
 
 
 def at_depth(values: np.ndarray, path: Path, depth: int) -> np.ndarray:
   """Values of a file as those of a depth. Raises BadInput where that would change them, or they are not finite."""
   if depth == 32:
+    strangers.check_size(path, values.shape[1], values.shape[0], 4 * values.shape[2])
     with np.errstate(over='ignore'):
       floats = values.astype(np.float32)
     if not np.isfinite(floats).all():
@@ -134,7 +149,10 @@ def at_depth(values: np.ndarray, path: Path, depth: int) -> np.ndarray:
     )
   if values.dtype == DTYPES[depth]:
     return values
-  return values.astype(np.uint16) * 257 if depth == 16 else ((values.astype(np.int64) + 128) // 257).astype(np.uint8)
+  out = np.empty(values.shape, np.uint16 if depth == 16 else np.uint8)
+  if depth == 16:
+    return by_strips(lambda part: part.astype(np.uint16) * 257, values, out)
+  return by_strips(lambda part: (part.astype(np.uint32) + 128) // 257, values, out)
 
 
 def check_form(image: np.ndarray, kind: Kind, name: str) -> None:
@@ -254,26 +272,14 @@ def write(path: Path, image: np.ndarray) -> None:
   """Writes [H, W, C] in its own depth, by the ending: PNG of 8 or 16 bits, TIFF (.tif), or a NumPy array (.npy)."""
   if path.suffix == '.png':
     return write_png(path, image)
-  replace(path, formats.as_tiff(image) if path.suffix == '.tif' else formats.as_npy(image))
+  outputs.write(path, formats.as_tiff(image) if path.suffix == '.tif' else formats.as_npy(image))
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
   """Writes uint8 or uint16 [H, W, C], C = 1 or 3."""
   if image.shape[-1] not in (1, 3):
     raise BadInput(f'{path}: an image of {image.shape[-1]} channels cannot be written as PNG (1 or 3 can)')
-  replace(path, formats.as_png(image))
-
-
-def replace(path: Path, content: bytes) -> None:
-  """Writes under a temporary name, then renames: no half-written file is left."""
-  with tempfile.NamedTemporaryFile(dir=path.parent, prefix='.', suffix=path.suffix, delete=False) as file:
-    try:
-      file.write(content)
-    except BaseException:
-      os.unlink(file.name)
-      raise
-  os.chmod(file.name, 0o644)
-  os.replace(file.name, path)
+  outputs.write(path, formats.as_png(image))
 
 
 def columns(picture: np.ndarray, count: int, gap: int = GAP) -> list[np.ndarray]:

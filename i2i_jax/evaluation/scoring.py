@@ -1,5 +1,6 @@
 """Scores a run's checkpoint on a split by a protocol, beside the baselines (see `i2i evaluate --help`)."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from i2i_jax.evaluation.measure import Measure, make
 from i2i_jax.evaluation.protocols import Protocol
 from i2i_jax.inference import unlike
 from i2i_jax.inference.predictor import BATCH, Predictor, load
-from i2i_jax.runs import checkpoint, layout
+from i2i_jax.runs import checkpoint, layout, outputs
 from i2i_jax.runs.folder import write_json
 from i2i_jax.runtime import mesh
 
@@ -123,6 +124,7 @@ def evaluate(
       that lack a metric, or were made with other weights, always are.
   """
   rules = protocols.get(protocol)
+  check_pictures(workdir / layout.scores(split, direction))
   name = layout.scores(split, direction, protocol)
   out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
@@ -256,18 +258,39 @@ def unlike_of(source: Any, trained: Predictor, direction: str) -> dict[str, floa
   return found
 
 
+def check_pictures(folder: Path) -> None:
+  """Raises BadInput where the folder of pictures is not the run's own: what lies behind a link is another's."""
+  if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+    kind = 'a link' if folder.is_symlink() else 'no folder'
+    raise BadInput(f"{folder} is {kind}, and pictures are written into a folder of the run's own; take it away")
+
+
 def keep_pictures(folder: Path, source: Any, trained: Predictor, direction: str) -> None:
-  """Saves input, output and target of a few images as NAME_input.png and so on, in place of an older step's."""
+  """Saves input, output and target of a few images as NAME_input.png and so on, in place of an older step's.
+
+  Those of an older step are deleted by the names that are noted beside them, so that no other files are.
+  """
   folder.mkdir(exist_ok=True)
-  for old in folder.glob('*.png'):
-    old.unlink()
+  note = folder / layout.PICTURES
+  old = read_json(note)['files'] if note.is_file() else []
   indices, see = data.spread(len(source), PICTURES), labels.drawer(trained.run.config.data)
   batches = data.eval_batches(source, trained.run.config, 1, limit=PICTURES)
+  made: dict[str, np.ndarray] = {}
   for index, batch in zip(indices, batches, strict=True):
     a, b = (batch[side] for side in direction)
     output = trained.predict(a, direction, index)
+    name = batch['name'][0]
+    if outputs.short(name, '_output.png') in made:  # of two images with one name
+      name = f'{name}-{index}'
     for kind, image in {'input': see(a), 'output': output, **({'target': b} if source.paired else {})}.items():
-      images.write_png(folder / f'{batch["name"][0]}_{kind}.png', images.drawn(image[0]))
+      made[outputs.short(name, f'_{kind}.png')] = images.drawn(image[0])
+  write_json(note, {'files': sorted({*old, *made})})
+  for name, picture in made.items():
+    images.write_png(folder / name, picture)
+  for name in set(old) - made.keys():
+    if name == Path(name).name and name.endswith('.png') and (folder / name).is_file():
+      (folder / name).unlink()
+  write_json(note, {'files': sorted(made)})
 
 
 def table(result: dict) -> str:

@@ -6,12 +6,15 @@ patch to the nearest of the training patches, on average; a picture may be made 
 picture may reach is measured on training inputs left out in turn, those that belong together at a time.
 """
 
+import math
+import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from i2i_jax.data.images import pooled, reduced
+from i2i_jax.errors import BadInput
 
 FEWEST = 50  # training inputs that say what is usual
 MOST = 300  # of them, evenly spread, are looked at
@@ -23,6 +26,7 @@ PRIOR = 0.02  # of a pair of neighbouring colours never seen
 LARGEST = 128  # px of the shorter side, doubled, at which images are looked at
 LEVELS = 4  # of detail, each of half the size
 PATCH, STRIDE = 16, 8  # px of a picture of 64 to 127 px
+MOST_BYTES = 1 << 28  # of a file of these
 BANK = 4000  # patches that are remembered
 SHRINK = 0.05  # of covariances towards independence
 
@@ -94,8 +98,25 @@ def load(file: Path) -> Known | None:
   """None where a run has none: it is older, or learnt from few images."""
   if not file.exists():
     return None
-  with np.load(file, allow_pickle=False) as stored:
-    return Known(**{name: stored[name] for name in Known._fields})
+  try:
+    with zipfile.ZipFile(file) as archive:
+      if sum(entry.file_size for entry in archive.infolist()) > MOST_BYTES:
+        raise ValueError(f'it unpacks to more than {MOST_BYTES:,} bytes')
+      for entry in archive.infolist():
+        with archive.open(entry) as part:
+          check_array(part, entry.file_size)
+    with np.load(file, allow_pickle=False) as stored:
+      return Known(**{name: stored[name] for name in Known._fields})
+  except Exception as error:  # whatever a damaged file leads to
+    raise BadInput(f'{file} is damaged: {error}; without it translate says nothing of unlike images') from None
+
+
+def check_array(part: IO[bytes], size: int) -> None:
+  """Raises ValueError for an array that claims more numbers than there are bytes."""
+  np.lib.format.read_magic(part)
+  shape, _, dtype = np.lib.format.read_array_header_1_0(part)
+  if math.prod(shape) * dtype.itemsize > size:
+    raise ValueError(f'an array {list(shape)} of {dtype} has only {size:,} bytes')
 
 
 # ------------------------------------------------------------------------------------------------- the whole picture

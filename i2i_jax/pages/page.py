@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from i2i_jax.data import images
 from i2i_jax.runs.folder import write_text
 
 
 def fill(page: Path, values: dict) -> None:
-  """Writes a page: the frame of all, with their style and script, those of its name beside this file, and `values`."""
+  """Writes a page: the frame of all, its style and script, those of its name beside this file, and `values`."""
 
   def part(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding='utf-8')
@@ -26,8 +27,7 @@ def fill(page: Path, values: dict) -> None:
 
 def data_url(file: Path, quality: int | None = None) -> str:
   """A picture's file inside of the page, see `image_url`; a PNG stays as it is where that is smaller."""
-  with Image.open(file) as image:
-    made = image_url(np.asarray(image), quality)
+  made = image_url(images.read(file), quality)
   whole = 'data:image/png;base64,' + base64.b64encode(file.read_bytes()).decode()
   return min(made, whole, key=len)
 

@@ -55,12 +55,21 @@ def test_a_cut_file_is_refused_wherever_it_is_cut(name, tmp_path):
       torch_weights.read(tmp_path / 'cut.pth')
 
 
-def test_a_tensor_stays_within_its_storage(tmp_path):
-  storage = np.zeros(6, np.float32)
-  assert torch_file.tensor(storage, 1, (5,), (1,)).shape == (5,)
-  for offset, size, stride in ((2, (5,), (1,)), (0, (2, 2), (5, 1)), (-1, (2,), (1,)), (3, (3,), (-2,))):
+def rebuilt(offset, size, stride, count=6):
+  storage = torch_file.Storage('0', np.dtype(np.float32), count)
+  return torch_file.called('torch._utils._rebuild_tensor_v2', (storage, offset, size, stride, False, {}))
+
+
+def test_a_tensor_stays_within_its_storage():
+  assert rebuilt(1, (5,), (1,)).size == (5,)
+  for offset, size, stride in ((2, (5,), (1,)), (0, (2, 2), (5, 1))):
     with pytest.raises(ValueError, match='beyond its storage'):
-      torch_file.tensor(storage, offset, size, stride)
+      rebuilt(offset, size, stride)
+  for offset, size, stride in ((-1, (2,), (1,)), (3, (3,), (-2,)), (0, (-1,), (1,)), (0, (1,) * 40, (1,) * 40)):
+    with pytest.raises(ValueError, match='no such shape'):
+      rebuilt(offset, size, stride)
+  with pytest.raises(ValueError, match='repeats its storage'):
+    rebuilt(0, (1 << 20, 1 << 20), (0, 0))
 
 
 def test_what_holds_no_tensors_by_name_is_refused(tmp_path):
