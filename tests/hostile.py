@@ -109,9 +109,9 @@ def tiff_in_a_circle() -> bytes:
   return bytes(out)
 
 
-def tiff_strip_bomb() -> bytes:
-  """Of 5 channels, so that it is no matter for Pillow; its one strip of deflated zeros is 4 GB."""
-  packed = zeros(4 << 30)
+def tiff_strip_bomb(size: int) -> bytes:
+  """Of 5 channels, so that it is no matter for Pillow; its one strip unpacks to `size` bytes."""
+  packed = zeros(size)
   good = tiff(
     np.zeros((64, 64, 5), np.uint16),
     photometric='minisblack',
@@ -147,7 +147,7 @@ class Harm:
     return os.system, (f'touch {self.mark}',)
 
 
-def contents(mark: Path) -> dict[str, Callable[[], bytes]]:
+def contents(mark: Path, size: int) -> dict[str, Callable[[], bytes]]:
   """What regular files hold, by their names. `mark`: what would be written if one were executed."""
   good = {'png': encoded('PNG'), 'jpg': encoded('JPEG'), 'bmp': encoded('BMP'), 'webp': encoded('WEBP')}
   good['tif'] = tiff(picture(), photometric='rgb', metadata=None)
@@ -171,14 +171,14 @@ def contents(mark: Path) -> dict[str, Callable[[], bytes]]:
     'few_rows.png': lambda: png(56, 40, zlib.compress(bytes(169 * 20))),
     'bomb.png': bomb,
     'claim.png': lambda: png((1 << 31) - 1, (1 << 31) - 1, zlib.compress(bytes(100))),
-    'text_bomb.png': lambda: png(2, 2, zlib.compress(bytes(14)), chunk(b'zTXt', b'a\0\0' + zeros(1 << 30))),
-    'profile_bomb.png': lambda: png(2, 2, zlib.compress(bytes(14)), chunk(b'iCCP', b'a\0\0' + zeros(1 << 30))),
+    'text_bomb.png': lambda: png(2, 2, zlib.compress(bytes(14)), chunk(b'zTXt', b'a\0\0' + zeros(size))),
+    'profile_bomb.png': lambda: png(2, 2, zlib.compress(bytes(14)), chunk(b'iCCP', b'a\0\0' + zeros(size))),
     'claim.jpg': lambda: jpeg_of_size(65500, 65500),
     'claim.bmp': lambda: good['bmp'][:18] + struct.pack('<ii', 1 << 30, 1 << 30) + good['bmp'][26:],
     'claim.tif': lambda: tiff_with(tiff_with(good['tif'], 256, 1 << 20), 257, 1 << 20),
     'circle.tif': tiff_in_a_circle,
     'beyond.tif': lambda: tiff_with(good['tif'], 273, 1 << 30),
-    'strip_bomb.tif': tiff_strip_bomb,
+    'strip_bomb.tif': lambda: tiff_strip_bomb(size),
     'pages.tif': multiple_pages,
     'lab.tif': lambda: tiff(np.ones((8, 8, 3), np.uint16), photometric='cielab', planarconfig='contig'),
     'five.tif': lambda: tiff(np.ones((8, 8, 5), np.uint8), photometric='minisblack', planarconfig='contig'),
@@ -198,9 +198,9 @@ def contents(mark: Path) -> dict[str, Callable[[], bytes]]:
   return files
 
 
-def images(folder: Path, mark: Path) -> Iterator[Path]:
-  """Writes all into `folder`; what is no regular file too."""
-  for name, make in contents(mark).items():
+def images(folder: Path, mark: Path, size: int = 1 << 23) -> Iterator[Path]:
+  """Writes all into `folder`; what is no regular file too. `size`: bytes that bombs besides pixels unpack to."""
+  for name, make in contents(mark, size).items():
     (folder / name).write_bytes(make())
     yield folder / name
   os.mkfifo(folder / 'pipe.png')

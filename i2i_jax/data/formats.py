@@ -248,6 +248,7 @@ def check_segments(path: Path, file: BinaryIO, picture: tifffile.TiffPageSeries)
 def opened(path: Path, file: BinaryIO) -> Iterator[ImageFile.ImageFile]:
   """An image file whose header could be read, of no more pixels than are read."""
   formats = sorted({name for name in FORMATS.values() if name != 'NPY'})
+  file.seek(0)
   start = file.read(len(PNG))
   if start == PNG:
     strangers.check_header(path, file)
