@@ -152,9 +152,10 @@ def contents(mark: Path) -> Iterator[tuple[str, bytes]]:
       data = bytearray(whole)
       data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
       yield f'flipped{i}_{good}', bytes(data)
+  four = bytes(16)
   entry = {'dtype': 'F32', 'shape': [4], 'data_offsets': [0, 16]}
   yield from (
-    ('claim.safetensors', safetensors({name: {**entry, 'shape': [CLAIM], 'data_offsets': [0, 4 * CLAIM]}}, bytes(16))),
+    ('claim.safetensors', safetensors({name: {**entry, 'shape': [CLAIM], 'data_offsets': [0, 4 * CLAIM]}}, four)),
     ('long.safetensors', safetensors({name: entry}, bytes(16), length=1 << 40)),
     ('beyond.safetensors', safetensors({name: {**entry, 'data_offsets': [8, 24]}}, bytes(16))),
     ('object.safetensors', safetensors({name: {**entry, 'dtype': 'O'}}, bytes(16))),

@@ -124,10 +124,10 @@ def test_32_bits_are_numbers_or_refused(tmp_path, dtype):
   stored = np.arange(48).reshape(6, 8).astype(dtype) * 1000
   tifffile.imwrite(tmp_path / 'x.tif', stored)
   data = (tmp_path / 'x.tif').read_bytes()
-  for given in (None, data):
-    np.testing.assert_array_equal(images.read(tmp_path / 'x.tif', 1, 32, data=given)[..., 0], stored)
+  for inner in (None, data):
+    np.testing.assert_array_equal(images.read(tmp_path / 'x.tif', 1, 32, data=inner)[..., 0], stored)
     with pytest.raises(BadInput, match='have no fixed range'):
-      images.read(tmp_path / 'x.tif', 1, 8, data=given)
+      images.read(tmp_path / 'x.tif', 1, 8, data=inner)
 
 
 @pytest.mark.parametrize('bits', [2, 4, 12])

@@ -10,6 +10,7 @@ from PIL import Image
 from i2i_jax import cli, translate
 from i2i_jax.errors import BadInput, one_line
 from i2i_jax.evaluation import scoring
+from i2i_jax.plan import check_counts
 from i2i_jax.runs import outputs
 from tests import hostile
 
@@ -121,7 +122,5 @@ def test_pictures_behind_a_link_or_of_others_are_kept(run, tmp_path):
 def test_a_run_of_huge_images_is_refused_before_memory_is_taken(run, tiny):
   with tiny.unlocked():
     tiny.data.update({'crop_size': (10**6, 10**6), 'load_size': (10**6, 10**6)})
-  from i2i_jax.plan import check_counts
-
-  with pytest.raises(BadInput, match=r'config\.data\.load_size = \(1000000, 1000000\) is more than 16,777,216 pixels'):
+  with pytest.raises(BadInput, match='load_size = .* is more than 16,777,216 pixels'):
     check_counts(tiny)
