@@ -122,5 +122,5 @@ def test_pictures_behind_a_link_or_of_others_are_kept(run, tmp_path):
 def test_a_run_of_huge_images_is_refused_before_memory_is_taken(run, tiny):
   with tiny.unlocked():
     tiny.data.update({'crop_size': (10**6, 10**6), 'load_size': (10**6, 10**6)})
-  with pytest.raises(BadInput, match='load_size = .* is more than 16,777,216 pixels'):
+  with pytest.raises(BadInput, match=r'load_size = .* is more than 16,777,216 pixels'):
     check_counts(tiny)
