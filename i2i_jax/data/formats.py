@@ -215,9 +215,7 @@ def by_tifffile(path: Path, file: BinaryIO, picture: tifffile.TiffPageSeries, ax
   if alpha and tuple(page.extrasamples) == PREMULTIPLIED:
     raise BadInput(f'{path}: transparency that its colours are multiplied by is not read at {bits}')
   if page.compression not in PLAIN + DEFLATED and not importlib.util.find_spec('imagecodecs'):
-    raise BadInput(
-      f"{path}: {page.compression!r} of such images needs the package imagecodecs: pip install 'i2i_jax[tiff]'"
-    )
+    raise BadInput(f"{path}: {page.compression!r} of such images needs imagecodecs: pip install 'i2i_jax[tiff]'")
   sides = dict(zip(picture.axes, picture.shape, strict=True))
   check_segments(path, file, picture)
   values = picture.asarray().reshape([sides[name] for name in axes])
@@ -233,9 +231,7 @@ def check_segments(path: Path, file: BinaryIO, picture: tifffile.TiffPageSeries)
   for page in picture.pages:
     most = math.prod(page.chunks) * page.dtype.itemsize
     if most > strangers.most_bytes():
-      raise BadInput(
-        f'{path}: tiles {list(page.chunks)} of {page.dtype} are more than {strangers.most_bytes():,} bytes'
-      )
+      raise BadInput(f'{path}: tiles {list(page.chunks)} are more than {strangers.most_bytes():,} bytes')
     places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     if len(places) < math.prod(page.chunked) or any(length < 1 or place + length > end for place, length in places):
       raise ValueError('it is cut')

@@ -16,7 +16,9 @@ from i2i_jax.data import formats, images, labels, strangers
 from i2i_jax.errors import BadInput
 from tests import hostile
 
-QUICK = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(
+  max_examples=20, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 SIZE = (24, 40)
 # An array [H, W, C] by its EXIF orientation, written out.
 TURNED = {

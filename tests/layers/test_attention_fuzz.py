@@ -47,7 +47,7 @@ def test_found_by_fuzzing(spec):
   assert '\n' not in str(refused.value) and len(str(refused.value)) < 250
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(derandomize=True, deadline=None, database=None, max_examples=50, suppress_health_check=list(HealthCheck))
 @given(st.one_of(st.text(max_size=40), st.lists(st.sampled_from(PIECES), max_size=14).map(''.join)))
 def test_whatever_is_asked_for_there_are_blocks_or_one_line(text):
   try:
