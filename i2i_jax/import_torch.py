@@ -14,6 +14,7 @@ a file that could run code when loaded is refused. What is wrong is said before 
 """
 
 import contextlib
+import os
 import shutil
 import tempfile
 from argparse import Namespace
@@ -43,16 +44,22 @@ DISCRIMINATORS = {'basic': {'name': 'patchgan', 'layers': 3}, 'pixel': {'name': 
 SIZES = {'unet_256': 256, 'unet_128': 128, 'resnet_9blocks': 256, 'resnet_6blocks': 128}  # px, as published
 
 
-def settle(config: ConfigDict, tensors: dict[str, np.ndarray]) -> tuple[int, int]:
+def settle(config: ConfigDict, tensors: dict[str, np.ndarray], what: str = '') -> tuple[int, int]:
   """Sets `config` (config.gen or config.disc) to what the file's tensors show; returns channels in and out.
 
   What a file of another net lacks is left as it is: it will be said when its names are compared.
+
+  Raises:
+    BadInput: the first or last kernel is none; `what` names the file.
   """
   if config.name == 'resnet':
     fifth, sixth = (f'model.10.conv_block.{i}.weight' in tensors for i in (5, 6))
     config.dropout = 0.5 if sixth and not fifth else 0.0  # without dropout the sixth is a batch norm's
   layers = torch_weights.layers(config)
   first, last = (tensors.get(f'{layer.torch}.weight', np.zeros((64, 64, 1, 1))) for layer in (layers[0], layers[-1]))
+  for layer, kernel in ((layers[0], first), (layers[-1], last)):
+    if kernel.ndim != 4 or not kernel.size:
+      raise BadInput(f'{what}: {layer.torch}.weight has the shape {kernel.shape} in the file, which is no kernel')
   norm = next(layer.torch for layer in layers if layer.kind == 'norm')
   config.norm = 'batch' if f'{norm}.weight' in tensors else 'instance'
   config.width = first.shape[0]
@@ -65,16 +72,27 @@ def fits(net: str, tensors: dict[str, np.ndarray]) -> bool:
   """Whether the file has all convolutions of the generator `net`."""
   config = fields.defaults().gen
   config.update(GENERATORS[net])
-  settle(config, tensors)
+  try:
+    settle(config, tensors)
+  except BadInput:
+    return False
   return all(f'{x.torch}.weight' in tensors for x in torch_weights.layers(config) if x.kind != 'norm')
 
 
-def plan(tensors: dict, net: str, disc_tensors: dict | None, disc_net: str, no_dropout: bool) -> ConfigDict:
+def plan(
+  weights: Path,
+  tensors: dict,
+  net: str,
+  disc_weights: Path | None,
+  disc_tensors: dict | None,
+  disc_net: str,
+  no_dropout: bool,
+) -> ConfigDict:
   """The config of a run with these nets."""
   config = fields.defaults()
   config.method = 'pix2pix'
   config.gen.update(GENERATORS[net])
-  config.data.channels_a, config.data.channels_b = settle(config.gen, tensors)
+  config.data.channels_a, config.data.channels_b = settle(config.gen, tensors, str(weights))
   if no_dropout:
     config.gen.dropout = 0.0
   config.data.name = 'folders'
@@ -83,7 +101,7 @@ def plan(tensors: dict, net: str, disc_tensors: dict | None, disc_net: str, no_d
   config.loss.gan = 'none' if disc_tensors is None else 'vanilla'
   if disc_tensors is not None:
     config.disc.update(DISCRIMINATORS[disc_net])
-    settle(config.disc, disc_tensors)
+    settle(config.disc, disc_tensors, str(disc_weights))
   return config
 
 
@@ -98,13 +116,13 @@ def import_weights(
   command: str = '',
 ) -> None:
   """Makes the folder `output`; raises BadInput, and makes nothing, for anything that does not fit."""
-  if output.exists():
+  if os.path.lexists(output):
     raise BadInput(f'--output: {output} is there already; name another')
   tensors = torch_weights.read(weights)
   disc_tensors = torch_weights.read(disc_weights, '--disc_weights') if disc_weights else None
   if not fits(net, tensors) and (other := [name for name in GENERATORS if fits(name, tensors)]):
     raise BadInput(f'--net={net}: {weights} holds a {other[0]}')
-  config = plan(tensors, net, disc_tensors, disc_net, no_dropout)
+  config = plan(weights, tensors, net, disc_weights, disc_tensors, disc_net, no_dropout)
   method = methods.get(config)
   shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
 
@@ -154,7 +172,10 @@ def save(output: Path, config: ConfigDict, state: base.State, command: str) -> N
       cost={},
     )
     part.chmod(0o755)  # a temporary folder is its maker's alone
-    part.rename(output)
+    try:
+      part.rename(output)
+    except OSError as error:
+      raise BadInput(f'--output: {output} cannot be written: {error.strerror}') from None
 
 
 def main(args: Namespace | None = None) -> None:

@@ -47,6 +47,7 @@ def make_plan(
       refused: its plan ends where it starts, or before.
   """
   ranges.check(config)
+  data.check_sizes(config.data)
   if stop_at is not None and stop_at < 1:
     raise BadInput(f'--stop_at={stop_at} must be at least 1')
   writers.chosen(config.writers)

@@ -15,15 +15,16 @@ Where a net takes label images (config.data.onehot), the inputs are such; the in
 them, are read from test_inst/ beside it.
 
 Files that cannot be read are passed over, a line each, and the exit code is then 3. Nothing is overwritten
-without --overwrite.
+without --overwrite, and inputs never are. Images of more than 64 million pixels are not decoded; the environment's
+I2I_MAX_MEGAPIXELS is another number of millions, up to 178.
 
 Images that are unlike those that the net learnt from are named at the end, for what comes out of them means little.
 OUTPUT/translate.json has all files, and how unlike each is: above 1 it is.
 """
 
+import os
 import sys
 from argparse import Namespace
-from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
@@ -31,10 +32,10 @@ from tqdm import tqdm
 from i2i_jax import cli, options
 from i2i_jax.config import from_dict
 from i2i_jax.data import images, labels
-from i2i_jax.errors import BadInput
+from i2i_jax.errors import BadInput, one_line
 from i2i_jax.evaluation import chosen
 from i2i_jax.inference.predictor import load
-from i2i_jax.runs import checkpoint, folder
+from i2i_jax.runs import checkpoint, folder, outputs
 from i2i_jax.runs.folder import write_json
 from i2i_jax.runtime import memory, precision
 
@@ -50,17 +51,20 @@ def inputs(source: Path) -> list[Path]:
   return files
 
 
-def outputs(files: list[Path], output: Path, ending: str, overwrite: bool) -> dict[Path, Path]:
-  """Input file to output file. Two inputs of one name keep their endings: a.jpg.png and a.png.png."""
+def targets_of(files: list[Path], output: Path, ending: str, overwrite: bool) -> dict[Path, Path]:
+  """Input file to output file; raises BadInput where that would replace an input, or anything without --overwrite."""
   if output.exists() and not output.is_dir():
     raise BadInput(f'--output: {output} is a file, not a folder')
-  stems = Counter(f.stem for f in files)
-  endings = {f: '.npy' if f.suffix.lower() == '.npy' else ending for f in files}
-  targets = {f: output / f'{f.stem if stems[f.stem] == 1 else f.name}{endings[f]}' for f in files}
-  if not overwrite and (there := [t for t in targets.values() if t.exists()]):
+  endings = ['.npy' if file.suffix.lower() == '.npy' else ending for file in files]
+  outputs.apart(output, files)
+  targets = {f: output / name for f, name in zip(files, outputs.names(files, endings), strict=True)}
+  there = [path for path in (*targets.values(), output / REPORT) if os.path.lexists(path)]
+  if there and not overwrite:
     raise BadInput(
       f'--output: {there[0]} is there already ({len(there)} such files); give --overwrite or another folder'
     )
+  if folders := [path for path in there if path.is_dir()]:
+    raise BadInput(f'--output: {folders[0]} is a folder, and a file of this name is to be written')
   return targets
 
 
@@ -79,7 +83,7 @@ def translate(
   of = from_dict(folder.read_config(workdir)).data
   kind_in, kind_out = (images.kind(of, side) for side in direction)
   described = labels.of(of)
-  targets = outputs(files, output, kind_out.ending, overwrite)
+  targets = targets_of(files, output, kind_out.ending, overwrite)
   trained = load(workdir, step, ahead='' if size == 'full' else direction)
   checkpoint.check_direction(trained.run, direction)
   seen = f'{"covering " if of.fit == "cover" else "at "}{of.crop_size[1]}x{of.crop_size[0]}'
@@ -91,15 +95,17 @@ def translate(
       'full': 'the net sees every pixel; each new size is compiled once',
     }[size]
   )
-  output.mkdir(parents=True, exist_ok=True)
+  outputs.folder(output, '--output')
   skipped = clipped = 0
   done: list[dict] = []
   for index, (file, target) in enumerate(tqdm(targets.items(), unit='image', disable=None)):
     try:
       image = labels.read_input(file, described) if described else images.read(file, kind_in.channels, kind_in.depth)
       inside = images.within(image, kind_in, str(file))
+      if len(os.fsencode(target.name)) > outputs.LONGEST:
+        raise BadInput(f'{file}: its name is too long for that of an output, {target.name}; rename it')
     except BadInput as error:
-      print(f'passed over: {error}', file=sys.stderr)
+      tqdm.write(f'passed over: {one_line(error)}', file=sys.stderr)
       skipped += 1
       continue
     clipped += inside is not image

@@ -16,6 +16,7 @@ channels.
 import functools
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
   import grain  # of 8 MB, which only training needs
 
 SPLITS = ('train', 'val', 'test')
+LARGEST = 1 << 24  # pixels of an image as a net sees it in training, like 4096x4096
 CACHE_BYTES = 1 << 30  # training images that need no more than this stay in memory, decoded
 
 
@@ -167,6 +169,16 @@ def get(config: ConfigDict, split: str) -> Source:
   return source
 
 
+def check_sizes(config_data: ConfigDict) -> None:
+  """Raises BadInput for sizes that no memory holds, before any is taken."""
+  for name in ('load_size', 'crop_size'):
+    if math.prod(config_data[name]) > LARGEST:
+      raise BadInput(
+        f'config.data.{name} = {tuple(config_data[name])} is more than {LARGEST:,} pixels: make it smaller; nets are '
+        'trained on crops, and translate whole pictures with --size=full'
+      )
+
+
 def module_of(name: str) -> ModuleType:
   """The module of a source of this package, or of the user's own where `name` has a dot."""
   if '.' not in name:
@@ -184,7 +196,7 @@ def groups(source: Source, side: str = 'a') -> list[str]:
 
 def split_of(key: str, shares: Mapping[str, float]) -> str:
   """The split of what `key` names, by a hash that is the same everywhere and always; what `shares` leave is train."""
-  place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], 'big') / 2**32
+  place = int.from_bytes(hashlib.sha256(os.fsencode(key)).digest()[:4], 'big') / 2**32
   for split, share in shares.items():
     if place < share:
       return split

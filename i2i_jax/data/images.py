@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from i2i_jax.data import formats
+from i2i_jax.data import formats, strangers
 from i2i_jax.data.formats import FORMATS
 from i2i_jax.data.formats import size as size  # a name of this module too
 from i2i_jax.errors import BadInput
@@ -96,9 +97,23 @@ def on_white(values: np.ndarray, path: Path) -> np.ndarray:
   """Colours under the transparency that is their last channel, as Pillow composites."""
   if values.dtype.kind == 'f':
     raise BadInput(f'{path}: floats with transparency, which have no white to lay it on; save it without')
-  white = int(np.iinfo(values.dtype).max)
-  colours, alpha = values[..., :-1].astype(np.int64), values[..., -1:].astype(np.int64)
-  return ((colours * alpha + white * (white - alpha) + white // 2) // white).astype(values.dtype)
+  white, out = int(np.iinfo(values.dtype).max), np.empty((*values.shape[:2], values.shape[2] - 1), values.dtype)
+
+  def lay(part):
+    colours, alpha = part[..., :-1].astype(np.uint32), part[..., -1:].astype(np.uint32)
+    return (colours * alpha + white * (white - alpha) + white // 2) // white
+
+  return by_strips(lay, values, out)
+
+
+def by_strips(change: Callable[[np.ndarray], np.ndarray], image: np.ndarray, out: np.ndarray) -> np.ndarray:
+  """Fills `out` with `change` of an image, some rows at a time: what is computed in between may be far larger."""
+
+  def fill(rows):
+    out[rows] = change(image[rows])
+
+  strangers.in_strips(image.size, len(image), fill)
+  return out
 
 
 def recolour(image: np.ndarray, channels: int) -> np.ndarray:
@@ -111,13 +126,14 @@ def recolour(image: np.ndarray, channels: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).convert('L'))[..., None]
   if image.dtype.kind == 'f':
     return (image @ np.array([0.299, 0.587, 0.114], image.dtype))[..., None]
-  luma = (image @ np.array([19595, 38470, 7471]) + 0x8000) >> 16
-  return luma.astype(image.dtype)[..., None]
+  weights, gray = np.array([19595, 38470, 7471]), np.empty((*image.shape[:2], 1), image.dtype)
+  return by_strips(lambda part: ((part @ weights + 0x8000) >> 16)[..., None], image, gray)
 
 
 def at_depth(values: np.ndarray, path: Path, depth: int) -> np.ndarray:
   """Values of a file as those of a depth. Raises BadInput where that would change them, or they are not finite."""
   if depth == 32:
+    strangers.check_size(path, values.shape[1], values.shape[0], 4 * values.shape[2])
     with np.errstate(over='ignore'):
       floats = values.astype(np.float32)
     if not np.isfinite(floats).all():
@@ -133,7 +149,10 @@ def at_depth(values: np.ndarray, path: Path, depth: int) -> np.ndarray:
     )
   if values.dtype == DTYPES[depth]:
     return values
-  return values.astype(np.uint16) * 257 if depth == 16 else ((values.astype(np.int64) + 128) // 257).astype(np.uint8)
+  out = np.empty(values.shape, np.uint16 if depth == 16 else np.uint8)
+  if depth == 16:
+    return by_strips(lambda part: part.astype(np.uint16) * 257, values, out)
+  return by_strips(lambda part: (part.astype(np.uint32) + 128) // 257, values, out)
 
 
 def check_form(image: np.ndarray, kind: Kind, name: str) -> None:

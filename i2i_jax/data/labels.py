@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import ImageOps
 
 from i2i_jax.data import formats, images
 from i2i_jax.errors import BadInput
@@ -162,11 +161,12 @@ def read(path: Path, instances: Path | None = None) -> np.ndarray:
     if ids.shape != others.shape:
       raise BadInput(f'{path} and {instances} are of one picture and must have one size')
     return np.concatenate([ids, others], axis=-1)
-  with formats.reading(path), formats.opened(path) as image:
-    image.load()
-    if image.mode not in ('L', 'P', '1') and not image.mode.startswith('I'):
-      raise BadInput(f'{path}: ids of labels are gray, of 8 or 16 bits, and this is {image.mode}')
-    return np.asarray(ImageOps.exif_transpose(image)).astype(np.int32)[..., None]
+  values = formats.held(path, ids=True).values
+  if values.shape[-1] != 1 or values.dtype.kind not in 'bui':
+    raise BadInput(f'{path}: ids of labels are gray, whole numbers, not {values.dtype} {list(values.shape)}')
+  if values.dtype.itemsize > 2 and not 0 <= values.min() <= values.max() < 1 << images.IDS:
+    raise BadInput(f'{path}: ids of labels are from 0 to 2^{images.IDS} - 1, and here up to {values.max()}')
+  return values.astype(np.int32)
 
 
 def read_input(path: Path, described: Labels) -> np.ndarray:

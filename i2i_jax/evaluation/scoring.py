@@ -1,5 +1,6 @@
 """Scores a run's checkpoint on a split by a protocol, beside the baselines (see `i2i evaluate --help`)."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from i2i_jax.evaluation.measure import Measure, make
 from i2i_jax.evaluation.protocols import Protocol
 from i2i_jax.inference import unlike
 from i2i_jax.inference.predictor import BATCH, Predictor, load
-from i2i_jax.runs import checkpoint, folder, layout
+from i2i_jax.runs import checkpoint, folder, layout, outputs
 from i2i_jax.runs.folder import write_json
-from i2i_jax.runs.stored import SCORES, read_or
+from i2i_jax.runs.stored import KEPT, SCORES, read_or
 from i2i_jax.runtime import mesh, stopping
 
 LOOKED_AT = 200  # images of the split, evenly spread, that are compared with the training inputs
@@ -124,6 +125,7 @@ def evaluate(
       that lack a metric, or were made with other weights, always are.
   """
   rules = protocols.get(protocol)
+  check_pictures(workdir / layout.scores(split, direction))
   name = layout.scores(split, direction, protocol)
   out = workdir / f'{name}.json'
   step = checkpoint.pick(workdir, step)
@@ -259,27 +261,44 @@ def unlike_of(source: Any, trained: Predictor, direction: str) -> dict[str, floa
   return found
 
 
+def check_pictures(folder: Path) -> None:
+  """Raises BadInput where the folder of pictures is not the run's own: what lies behind a link is another's."""
+  if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+    kind = 'a link' if folder.is_symlink() else 'no folder'
+    raise BadInput(f"{folder} is {kind}, and pictures are written into a folder of the run's own; take it away")
+
+
 def pictures_of(source: Any, trained: Predictor, direction: str) -> dict[str, np.ndarray]:
   """Input, output and target of a few images, as NAME_input.png and so on."""
-  pictures = {}
   indices, see = data.spread(len(source), PICTURES), labels.drawer(trained.run.config.data)
   batches = data.eval_batches(source, trained.run.config, 1, limit=PICTURES)
+  made: dict[str, np.ndarray] = {}
   for index, batch in zip(indices, batches, strict=True):
     a, b = (batch[side] for side in direction)
     output = trained.predict(a, direction, index)
+    name = batch['name'][0]
+    if outputs.short(name, '_output.png') in made:  # of two images with one name
+      name = f'{name}-{index}'
     for kind, image in {'input': see(a), 'output': output, **({'target': b} if source.paired else {})}.items():
-      pictures[f'{batch["name"][0]}_{kind}.png'] = images.drawn(image[0])
-  return pictures
+      made[outputs.short(name, f'_{kind}.png')] = images.drawn(image[0])
+  return made
 
 
 def keep_pictures(folder: Path, pictures: dict[str, np.ndarray]) -> None:
-  """Writes pictures, then deletes those of an older step that they have not replaced."""
+  """Writes pictures in place of an older step's.
+
+  Those are deleted by the names that are noted beside them, so that no other files are.
+  """
   folder.mkdir(exist_ok=True)
+  note = folder / layout.PICTURES
+  old = read_or({'files': []}, note, KEPT, 'older pictures beside it stay')['files']
+  write_json(note, {'files': sorted({*old, *pictures})})
   for name, picture in pictures.items():
     images.write_png(folder / name, picture)
-  for old in folder.glob('*.png'):
-    if old.name not in pictures:
-      old.unlink()
+  for name in set(old) - pictures.keys():
+    if name == Path(name).name and name.endswith('.png') and (folder / name).is_file():
+      (folder / name).unlink()
+  write_json(note, {'files': sorted(pictures)})
 
 
 def table(result: dict) -> str:

@@ -7,6 +7,7 @@ models/networks.py there, and our modules' paths); reading and writing both foll
 
 import importlib
 import io
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -17,8 +18,10 @@ from ml_collections import ConfigDict
 
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.exporting import torch_file
+from i2i_jax.runs import outputs
 from i2i_jax.runtime import files
 
+MOST_HEADER = 1 << 24  # bytes of a .safetensors file's header
 FORMATS = ('.pth', '.pt', '.safetensors')
 LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean', 'var': 'running_var'}
 AXES = (2, 3, 1, 0)  # of PyTorch's kernels, in our order
@@ -182,8 +185,10 @@ def from_torch(found: list[Layer], tensors: dict[str, np.ndarray], shapes: dict,
       expected = tuple(expected[i] for i in np.argsort(axes))
     if tensors[name].shape != expected:
       raise BadInput(f'{what}: {name} has the shape {tensors[name].shape} in the file, expected is {expected}')
-    if not np.isfinite(tensors[name]).all():
-      raise BadInput(f'{what}: {name} holds a number that is not finite')
+    with np.errstate(over='ignore'):
+      finite = tensors[name].dtype.kind in 'biufV' and np.isfinite(tensors[name].astype(np.float32)).all()
+    if not finite:
+      raise BadInput(f'{what}: {name} holds a number that is not finite in 32 bits')
     array = tensors[name].transpose(axes) if axes else tensors[name]
     if index is None:
       out[path] = array
@@ -225,7 +230,11 @@ def read(path: Path, flag: str = '--weights') -> dict[str, np.ndarray]:
     raise BadInput(f'{flag}: there is no file {path}')
   check_format(path, flag)
   try:
-    tensors = library(path).load_file(path) if path.suffix == '.safetensors' else torch_file.read(path)
+    if path.suffix == '.safetensors':
+      check_header(path)
+      tensors = library(path).load_file(path)
+    else:
+      tensors = torch_file.read(path)
   except torch_file.Unsafe as error:
     raise BadInput(
       f'{flag}: {path} holds more than tensors, and loading it could run code; nothing was run: {error}'
@@ -242,16 +251,24 @@ def read(path: Path, flag: str = '--weights') -> dict[str, np.ndarray]:
   return tensors
 
 
+def check_header(path: Path) -> None:
+  """Raises ValueError where a .safetensors file's list of tensors is longer than that of any net."""
+  with open(path, 'rb') as file:
+    length = int.from_bytes(file.read(8), 'little')
+  if length > MOST_HEADER:
+    raise ValueError(f'its header claims {length:,} bytes')
+
+
 def contents(value: Any) -> str:
-  return (
-    f'a dict of {some([str(k) for k in value]) or "nothing"}' if isinstance(value, dict) else type(value).__name__
-  )
+  if not isinstance(value, dict):
+    return type(value).__name__
+  return f'a dict of {some([str(key)[:60] for key in value]) or "nothing"}'
 
 
 def check_output(path: Path) -> None:
   """Raises BadInput where `write` would."""
   check_format(path, '--output')
-  if path.exists():
+  if os.path.lexists(path):
     raise BadInput(f'--output: {path} is there already; name another')
   library(path)
 
@@ -266,8 +283,8 @@ def write(path: Path, tensors: dict[str, np.ndarray]) -> None:
     buffer = io.BytesIO()
     writer.save({name: writer.from_numpy(x) for name, x in tensors.items()}, buffer)
     data = buffer.getvalue()
+  outputs.folder(path.parent, '--output')
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
     files.replace(path, data)
   except OSError as error:
     raise BadInput(f'--output: {path} cannot be written: {error.strerror}') from None

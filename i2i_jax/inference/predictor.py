@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from i2i_jax.data import images, labels
+from i2i_jax.data import check_sizes, images, labels
 from i2i_jax.errors import BadInput, choice
 from i2i_jax.inference import SIZES, unlike
 from i2i_jax.methods.base import Translator, generators
@@ -158,6 +158,7 @@ def load(
   """
   shardings = mesh.make(mesh_spec)
   run = checkpoint.outline(Path(workdir), shardings, step, test)
+  check_sizes(run.config.data)
   part, of = generators(run.state, weights), run.config.data
   functions = {d: Program(t, shardings, run.config.seed, batch) for d, t in run.method.translators.items()}
   if ahead in functions:

@@ -7,11 +7,11 @@ picture may reach is measured on training inputs left out in turn, those that be
 """
 
 import io
+import math
 import sys
 import zipfile
-import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ PRIOR = 0.02  # of a pair of neighbouring colours never seen
 LARGEST = 128  # px of the shorter side, doubled, at which images are looked at
 LEVELS = 4  # of detail, each of half the size
 PATCH, STRIDE = 16, 8  # px of a picture of 64 to 127 px
+MOST_BYTES = 1 << 28  # of a file of these
 BANK = 4000  # patches that are remembered
 SHRINK = 0.05  # of covariances towards independence
 
@@ -101,13 +102,28 @@ def load(file: Path) -> Known | None:
   if not file.exists():
     return None
   try:
-    with file.open('rb') as opened, np.load(opened, allow_pickle=False) as stored:
+    with zipfile.ZipFile(file) as archive:
+      if sum(entry.file_size for entry in archive.infolist()) > MOST_BYTES:
+        raise ValueError(f'it unpacks to more than {MOST_BYTES:,} bytes')
+      for entry in archive.infolist():
+        with archive.open(entry) as part:
+          check_array(part, entry.file_size)
+    with np.load(file, allow_pickle=False) as stored:
       return Known(**{name: stored[name] for name in Known._fields})
-  except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
+  except Exception as error:  # whatever a damaged file leads to
     print(
-      f'warning: {file} is damaged, so what is unlike the training images is not told; delete it', file=sys.stderr
+      f'warning: {file} is damaged ({error}), so what is unlike the training images is not told; delete it',
+      file=sys.stderr,
     )
     return None
+
+
+def check_array(part: IO[bytes], size: int) -> None:
+  """Raises ValueError for an array that claims more numbers than there are bytes."""
+  np.lib.format.read_magic(part)
+  shape, _, dtype = np.lib.format.read_array_header_1_0(part)
+  if math.prod(shape) * dtype.itemsize > size:
+    raise ValueError(f'an array {list(shape)} of {dtype} has only {size:,} bytes')
 
 
 # ------------------------------------------------------------------------------------------------- the whole picture

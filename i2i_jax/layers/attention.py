@@ -16,6 +16,7 @@ has no use for `signal` or `running_stats` takes them as **_.
 import ast
 import functools
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -332,9 +333,8 @@ def parse(value: Any, stages: list[str], where: str) -> dict[str, functools.part
   """
   if isinstance(value, str):
     parts = [part.partition('=') for part in value.split(';') if part.strip()]
-    for stage, equals, _ in parts:
-      if not equals:
-        raise BadInput(f"{where}: {stage.strip()!r} lacks its kind; write it like 'down1=sagan; skip2=gate'")
+    if bare := [stage.strip() for stage, equals, _ in parts if not equals]:
+      raise BadInput(f"{where}: {bare[0]!r} lacks its kind; write it like 'down1=sagan; skip2=gate'")
     items = [(stage.strip(), spec) for stage, _, spec in parts]
   elif hasattr(value, 'items'):
     items = list(value.items())
@@ -352,14 +352,16 @@ def parse(value: Any, stages: list[str], where: str) -> dict[str, functools.part
 def block(spec: str, where: str) -> functools.partial:
   """The block of a spec like 'vit(blocks=4, heads=4)', still to be given its name."""
   try:
-    call: Any = ast.parse(str(spec).strip(), mode='eval').body
-    name, given = (call, []) if isinstance(call, ast.Name) else (call.func, call.keywords)
+    with warnings.catch_warnings(action='error'):  # of Python about odd syntax
+      call: Any = ast.parse(str(spec).strip(), mode='eval').body
+    name, given = (call.id, []) if isinstance(call, ast.Name) else (call.func.id, call.keywords)
     arguments = {argument.arg: ast.literal_eval(argument.value) for argument in given}
-    name = name.id
-    if getattr(call, 'args', None):
+    if getattr(call, 'args', None) or len(arguments) < len(given) or len(spec) > 500:
       raise ValueError
-  except (SyntaxError, ValueError, AttributeError):
-    raise BadInput(f"{where} = {spec!r} is not of the form 'cbam' or 'cbam(reduction=8, kernel=5)'") from None
+  except (SyntaxError, ValueError, AttributeError, TypeError, RecursionError, MemoryError):
+    raise BadInput(
+      f"{where} = {str(spec)[:80]!r} is not of the form 'cbam' or 'cbam(reduction=8, kernel=5)'"
+    ) from None
   kind = kinds()[choice(where, name, kinds())]
   fields = {f.name: f.default for f in kind.__dataclass_fields__.values() if f.name not in ('name', 'parent')}
   for argument, value in arguments.items():

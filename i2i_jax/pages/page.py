@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from i2i_jax.data import images
 from i2i_jax.runs.folder import write_text
 
 
@@ -26,8 +27,7 @@ def fill(page: Path, values: dict) -> None:
 
 def data_url(file: Path, quality: int | None = None) -> str:
   """A picture's file inside of the page, see `image_url`; a PNG stays as it is where that is smaller."""
-  with Image.open(file) as image:
-    made = image_url(np.asarray(image), quality)
+  made = image_url(images.read(file), quality)
   whole = 'data:image/png;base64,' + base64.b64encode(file.read_bytes()).decode()
   return min(made, whole, key=len)
 

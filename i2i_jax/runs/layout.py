@@ -10,6 +10,7 @@ ATTENTION = 'attention'  # the same with the maps of attention blocks
 PROFILE = 'profile'
 PAGE = 'report.html'
 LOCK = '.lock'
+PICTURES = 'pictures.json'  # in a folder of pictures: which of its files are ours
 RESULT = 'result.json'  # of a run in a sweep
 
 

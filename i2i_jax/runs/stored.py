@@ -62,6 +62,7 @@ RESULT = {
 }
 WIDTHS = {str: {'wanted': dict, 'ratio': float, 'widths': [int]}}  # of a sweep's variants
 ABOUT = {'command?': str, 'started': str, 'seconds': float, 'runs': int}  # of a sweep
+KEPT = {'files': [str]}  # pictures in a folder of them
 META = {'config': dict, 'fingerprint': str, 'rng': [int], 'data': object}  # of a checkpoint
 
 

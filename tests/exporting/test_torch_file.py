@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from i2i_jax import import_torch
 from i2i_jax.errors import BadInput
 from i2i_jax.exporting import torch_file, torch_weights
+from tests import hostile_weights
 
 GOLDENS = Path(__file__).parents[1] / 'goldens'
 FILES = ('tensors.pth', 'tensors_old.pth')
@@ -55,12 +57,21 @@ def test_a_cut_file_is_refused_wherever_it_is_cut(name, tmp_path):
       torch_weights.read(tmp_path / 'cut.pth')
 
 
-def test_a_tensor_stays_within_its_storage(tmp_path):
-  storage = np.zeros(6, np.float32)
-  assert torch_file.tensor(storage, 1, (5,), (1,)).shape == (5,)
-  for offset, size, stride in ((2, (5,), (1,)), (0, (2, 2), (5, 1)), (-1, (2,), (1,)), (3, (3,), (-2,))):
+def rebuilt(offset, size, stride, count=6):
+  storage = torch_file.Storage('0', np.dtype(np.float32), count)
+  return torch_file.called('torch._utils._rebuild_tensor_v2', (storage, offset, size, stride, False, {}))
+
+
+def test_a_tensor_stays_within_its_storage():
+  assert rebuilt(1, (5,), (1,)).size == (5,)
+  for offset, size, stride in ((2, (5,), (1,)), (0, (2, 2), (5, 1))):
     with pytest.raises(ValueError, match='beyond its storage'):
-      torch_file.tensor(storage, offset, size, stride)
+      rebuilt(offset, size, stride)
+  for offset, size, stride in ((-1, (2,), (1,)), (3, (3,), (-2,)), (0, (-1,), (1,)), (0, (1,) * 40, (1,) * 40)):
+    with pytest.raises(ValueError, match='no such shape'):
+      rebuilt(offset, size, stride)
+  with pytest.raises(ValueError, match='repeats its storage'):
+    rebuilt(0, (1 << 20, 1 << 20), (0, 0))
 
 
 def test_what_holds_no_tensors_by_name_is_refused(tmp_path):
@@ -69,4 +80,27 @@ def test_what_holds_no_tensors_by_name_is_refused(tmp_path):
     archive.writestr('x/data.pkl', pickle.dumps([1, 2]))
   (tmp_path / 'x.pth').write_bytes(buffer.getvalue())
   with pytest.raises(BadInput, match=r"x\.pth is not a net's state dict: it holds list"):
+    torch_weights.read(tmp_path / 'x.pth')
+
+
+def test_hostile_files_are_refused_in_one_line(tmp_path):
+  mark, count = tmp_path / 'mark', 0
+  for file in hostile_weights.write(tmp_path, mark):
+    if file.name.startswith('flipped'):  # of the older format, which has no checksums
+      continue
+    count += 1
+    with pytest.raises(BadInput) as refused:
+      import_torch.import_weights(file, 'resnet_6blocks', tmp_path / 'out')
+    assert '\n' not in str(refused.value) and len(str(refused.value)) < 1000
+  assert count > 80 and not mark.exists() and not (tmp_path / 'out').exists()
+
+
+def test_tensors_never_have_more_numbers_than_the_file(tmp_path):
+  small = {f'x{i}': hostile_weights.plain((4,)) for i in range(40)}
+  (tmp_path / 'x.pth').write_bytes(hostile_weights.archive(hostile_weights.state_dict(small), {'0': bytes(16)}))
+  assert len(torch_file.read(tmp_path / 'x.pth')) == 40
+  large = {f'x{i}': hostile_weights.plain((1 << 16,)) for i in range(40)}
+  file = hostile_weights.archive(hostile_weights.state_dict(large), {'0': bytes(4 << 16)})
+  (tmp_path / 'x.pth').write_bytes(file)
+  with pytest.raises(BadInput, match='more numbers than the file'):
     torch_weights.read(tmp_path / 'x.pth')

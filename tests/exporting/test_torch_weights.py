@@ -406,3 +406,20 @@ def test_ten_real_pictures_of_a_full_net_are_pytorchs(command, tmp_path):
   ours = torch_nets.resnet(3, 3, 9, 64)
   ours.load_state_dict(back, strict=True)
   assert all(torch.equal(back[name], x) for name, x in theirs.state_dict().items())
+
+
+@pytest.mark.parametrize(
+  ('name', 'value', 'words'),
+  [
+    ('model.1.weight', np.float64(1.0), r'model\.1\.weight has the shape \(\) in the file, which is no kernel'),
+    ('model.1.weight', np.zeros(4, np.float32), 'which is no kernel'),
+    ('model.1.weight', np.zeros((0, 3, 7, 7), np.float32), 'which is no kernel'),
+    ('model.1.bias', np.full(2, 1e300), r'model\.1\.bias holds a number that is not finite in 32 bits'),
+  ],
+)
+def test_what_is_no_kernel_or_too_large_for_32_bits_is_refused(tmp_path, name, value, words):
+  tensors = state_dict(small('resnet_6blocks'))
+  save_file({**tensors, name: np.asarray(value)}, tmp_path / 'G.safetensors')
+  with pytest.raises(BadInput, match=words):
+    import_torch.import_weights(tmp_path / 'G.safetensors', 'resnet_6blocks', tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()

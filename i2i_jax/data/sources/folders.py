@@ -12,6 +12,7 @@ both, the training pictures do. That is said when it happens.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def fingerprint(files: Iterable[Path]) -> str:
     told = file.suffix.lower() in UNPACKED and file.parent.name.rstrip('AB') in ('val', 'test')
     return f'{f"{file.parent.name}/" if told else ""}{file.name} {file.stat().st_size}'
 
-  return hashlib.sha256('\n'.join(map(line, files)).encode()).hexdigest()[:16]
+  return hashlib.sha256(os.fsencode('\n'.join(map(line, files)))).hexdigest()[:16]
 
 
 def source(config: ConfigDict, split: str) -> Pairs | Pictures | Unpaired:
