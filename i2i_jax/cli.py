@@ -23,6 +23,7 @@ from i2i_jax.config import read_json
 from i2i_jax.errors import BadInput, RunFault
 from i2i_jax.runs import layout
 from i2i_jax.runtime import memory, precision
+from i2i_jax.runtime.cache import cache_folder
 
 
 def parser(doc: str, name: str) -> argparse.ArgumentParser:
@@ -65,8 +66,7 @@ def keep_compiled() -> None:
   $JAX_COMPILATION_CACHE_DIR names another folder; JAX_ENABLE_COMPILATION_CACHE=false keeps none.
   """
   if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
-    home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    folder = Path(home) / 'i2i_jax' / 'jax'
+    folder = cache_folder() / 'jax'
     try:
       folder.mkdir(parents=True, exist_ok=True)
     except OSError:

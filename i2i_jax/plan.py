@@ -24,7 +24,7 @@ class Plan(NamedTuple):
   method: Method
   shapes: State  # of jax.ShapeDtypeStruct
   stages: list  # of sizes, see training/grow.py
-  start: int  # steps that are done
+  start: int  # steps that are done: the newest checkpoint that is good
   end: int  # where this session ends
   evals: list  # (each so many steps, metrics, weights of the nets they need), see evaluation/evals.py
   init_from: Path | None
@@ -61,7 +61,7 @@ def make_plan(
   shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
   stages = grow.stages(config)
   grow.check(config, method, shapes)
-  start, end = max(checkpoint.steps(workdir), default=0), min(config.steps, stop_at or config.steps)
+  start, end = checkpoint.newest(workdir) or 0, min(config.steps, stop_at or config.steps)
   if profile and 0 < end - start < profiling.STEPS[-1]:
     raise BadInput(
       f'--profile: {end - start} steps are left to do, and it needs {profiling.STEPS[-1]}; raise config.steps'

@@ -74,6 +74,7 @@ def train(
 
   with folder.lock(workdir), cli.Stop() as stop, checkpoint.manager(workdir, config) as checkpoints:
     # --------------------------------------------------------------------------------------- begin, or resume
+    begin.check_unchanged(plan)
     processes = {'process_index': jax.process_index(), 'process_count': jax.process_count()}
     iterator = data.train_iterator(plan.train_data, config, **processes)
     if plan.start:
@@ -91,7 +92,7 @@ def train(
     progress, batches = Progress(step=plan.start, steps=config.steps, batch_size=config.batch_size), Batches(iterator)
     chosen = (writers.files, *writers.chosen(config.writers))
     writer = writers.together([progress.writer, *(make(workdir, config, plan.start) for make in chosen)])
-    check, log = hooks.check_finite(checkpoints), hooks.log(plan, writer, batches)
+    check, log = hooks.check_finite(plan, lambda: state), hooks.log(plan, writer, batches)
     validate, save = hooks.validate(plan, writer), hooks.save(plan, checkpoints, iterator, key)
     every = (check, log, validate, save)  # what is not finite is not logged; a checkpoint that is saved was scored
     if plan.start == 0:
