@@ -12,6 +12,7 @@ import itertools
 import logging
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,14 +37,26 @@ TRIES = 20  # to read the newest step while training deletes it
 class Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
   """A step's folder while it is written: it gets its name when the checksums of all its files are in it."""
 
+  async def create(self) -> epath.Path:
+    folder = await super().create()
+    self._known: checksums.Known = {}
+    self._done = threading.Event()
+    if self._final_path.name.isdigit():
+      given = Path(folder), self._known, self._done
+      self._follower = threading.Thread(target=checksums.follow, args=given, daemon=True)
+      self._follower.start()
+    return folder
+
   async def finalize(self) -> None:
     final: epath.Path = self._final_path  # type: ignore[has-type]
     if not final.name.isdigit():  # `state` or `meta`, within a step
       return await super().finalize()
     # Orbax writes into the folder until it renames it; by this name it would still clean it up.
-    self._final_path = final.with_name(f'{self._tmp_path.name}-done')
+    self._final_path: epath.Path = final.with_name(f'{self._tmp_path.name}-done')
+    self._done.set()
+    await asyncio.to_thread(self._follower.join)
     await super().finalize()
-    await asyncio.to_thread(checksums.write, Path(self._final_path))
+    await asyncio.to_thread(checksums.write, Path(self._final_path), self._known)
     Path(self._final_path).rename(final)
     self._final_path = final
 

@@ -5,9 +5,11 @@ of a checkpoint is one large file, which several threads then share. It is writt
 name, so there is no step without it but those of older versions.
 """
 
+import contextlib
 import functools
 import json
 import stat
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,18 +20,35 @@ from i2i_jax.runtime.hashing import THREADS, sha256
 PIECE = 32 << 20
 
 
-def write(folder: Path) -> None:
-  """Writes the checksums of all files that lie in `folder`."""
+Known = dict[tuple[str, int], str]  # (file, where a piece begins) -> SHA-256
+
+
+def follow(folder: Path, known: Known, done: threading.Event) -> None:
+  """Takes the checksums of files while they are written, until `done`: the disk is slower than this.
+
+  Files only grow. A piece is taken when there is another behind it.
+  """
+  while folder.is_dir() and not done.wait(0.02):
+    with contextlib.suppress(OSError):  # a temporary file
+      for file in folder.rglob('*'):
+        name, size = file.relative_to(folder).as_posix(), file.stat().st_size
+        for start in range(0, size - 2 * PIECE + 1, PIECE) if file.is_file() else ():
+          if (name, start) not in known and not done.is_set():
+            known[name, start] = sha256(file, start, PIECE)
+
+
+def write(folder: Path, known: Known | None = None) -> None:
+  """Writes the checksums of all files that lie in `folder`, with those that are `known`."""
   sizes = {file.relative_to(folder).as_posix(): file.stat().st_size for file in folder.rglob('*') if file.is_file()}
-  found = {'piece': PIECE, 'files': sums(folder, sizes, PIECE)}
+  found = {'piece': PIECE, 'files': sums(folder, sizes, PIECE, known or {})}
   (folder / layout.CHECKSUMS).write_text(json.dumps(found, indent=1) + '\n')
 
 
-def sums(folder: Path, sizes: dict[str, int], piece: int) -> dict[str, list]:
+def sums(folder: Path, sizes: dict[str, int], piece: int, known: Known) -> dict[str, list]:
   """{file: [size, [SHA-256 of each piece]]}; hashlib lets other threads run while it computes."""
   places = [(name, start) for name, size in sizes.items() for start in range(0, max(size, 1), piece)]
   with ThreadPoolExecutor(THREADS) as pool:
-    digests = list(pool.map(lambda place: sha256(folder / place[0], place[1], piece), places))
+    digests = list(pool.map(lambda place: known.get(place) or sha256(folder / place[0], place[1], piece), places))
   found: dict[str, list] = {name: [size, []] for name, size in sizes.items()}
   for (name, _), digest in zip(places, digests, strict=True):
     found[name][1].append(digest)
@@ -80,7 +99,7 @@ def mismatch(folder: Path, text: str, times: Iterable[int]) -> str:
   """`damage` of files that are all there; `times` only tell one state of them from another."""
   del times
   kept = json.loads(text)
-  found = sums(folder, {name: size for name, (size, _) in kept['files'].items()}, kept['piece'])
+  found = sums(folder, {name: size for name, (size, _) in kept['files'].items()}, kept['piece'], {})
   wrong = [name for name, of in found.items() if of != kept['files'][name]]
   return f'{wrong[0]} is not what was written' if wrong else ''
 
