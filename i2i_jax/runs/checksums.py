@@ -28,7 +28,7 @@ def follow(folder: Path, known: Known, done: threading.Event) -> None:
 
   Files only grow. A piece is taken when there is another behind it.
   """
-  while folder.is_dir() and not done.wait(0.02):
+  while folder.is_dir() and not done.wait(0.1):
     with contextlib.suppress(OSError):  # a temporary file
       for file in folder.rglob('*'):
         name, size = file.relative_to(folder).as_posix(), file.stat().st_size

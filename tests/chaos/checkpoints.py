@@ -24,7 +24,7 @@ import numpy as np
 from i2i_jax import cli, data, train
 from i2i_jax.errors import BadInput, RunFault
 from i2i_jax.inference import predictor
-from i2i_jax.methods import base
+from i2i_jax.methods import base, pix2pix
 from i2i_jax.plan import make_plan
 from i2i_jax.runs import checkpoint, checksums
 from i2i_jax.runs.log import read_log
@@ -278,14 +278,15 @@ def poisoned_batches():
 
 
 def poisoned_gradient(net: str):
-  original = base.apply_grads
+  module = pix2pix if net == 'gen' else base  # where the update calls it
+  original = module.apply_grads
 
   def apply(state, txs, key, grads, turn=None):
     if key == net:  # state.step counts the updates before this one
       grads = jax.tree.map(lambda g: jnp.where(state.step == 4, jnp.nan, g), grads)
     return original(state, txs, key, grads, turn)
 
-  return mock.patch.object(base, 'apply_grads', apply)
+  return mock.patch.object(module, 'apply_grads', apply)
 
 
 # -------------------------------------------------------------------------------------------------- real processes
