@@ -16,6 +16,7 @@ import pytest
 
 from i2i_jax import cli, config, data, train
 from i2i_jax.errors import BadInput, RunFault
+from i2i_jax.inference import predictor
 from i2i_jax.pages import report
 from i2i_jax.runs import checkpoint
 from i2i_jax.runs import folder as workdir
@@ -144,6 +145,10 @@ def test_one_and_eight_devices_agree(tiny, tmp_path, double_precision):
       assert a[name] == pytest.approx(b[name], rel=tolerance, abs=tolerance), (a['step'], name)
   dtypes = {x.dtype.name for x in jax.tree.leaves(state_of(tmp_path / '8').params)}
   assert dtypes == {'float64'}
+  # What eight devices saved translates on one.
+  picture = np.arange(16 * 24 * 3, dtype=np.uint8).reshape(16, 24, 3)
+  by_one, by_eight = (predictor.load(tmp_path / name, mesh_spec='data=1').translate([picture])[0] for name in '18')
+  np.testing.assert_array_equal(by_one, by_eight)
 
 
 def test_a_run_leaves_what_it_promises(tiny, run, capsys):

@@ -78,7 +78,8 @@ def manager(workdir: Path, config: ml_collections.ConfigDict | None = None) -> I
       todelete_subdir='deleted',
       temporary_path_class=Sealed,
     )
-    set_aside(workdir)
+    if jax.process_index() == 0:
+      set_aside(workdir)
   folder, logger = epath.Path(workdir).absolute() / layout.CHECKPOINTS, logging.getLogger('absl')
   level = logger.level
   logger.setLevel(logging.CRITICAL)  # else Orbax warns that what is opened to be read cannot be written
