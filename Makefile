@@ -15,7 +15,7 @@ QUICK := $(addprefix tests/,test_house.py test_docs.py test_numbers.py test_plan
   losses/test_losses.py losses/test_image_pool.py losses/test_reconstruction.py models/test_models.py)
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: demo test test-all quick check lint browser
+.PHONY: demo test test-all quick chaos check lint browser
 
 demo: .venv/.demo
 	@echo '== train: a map of elevations in, a shaded relief out'
@@ -34,6 +34,10 @@ test-all: .venv/.test browser check
 
 quick: .venv/.test check
 	$(PYTEST) -m 'not slow' $(QUICK)
+
+# Kills, damage, floods: what was tried and what was lost, as a table. NAMES='checkpoints images' runs only some.
+chaos: .venv/.test
+	$(BIN)/python -m tests.chaos $(NAMES)
 
 check: .venv/.test
 	@$(BIN)/ruff check --quiet .

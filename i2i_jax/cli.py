@@ -12,12 +12,12 @@ import shlex
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 from i2i_jax.errors import BadInput, RunFault, one_line
 from i2i_jax.runtime import files, memory, stopping
+from i2i_jax.runtime.cache import cache_folder
 from i2i_jax.runtime.stopping import Stop as Stop
 
 
@@ -32,8 +32,7 @@ def keep_compiled() -> None:
   $JAX_COMPILATION_CACHE_DIR names another folder; JAX_ENABLE_COMPILATION_CACHE=false keeps none.
   """
   if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
-    home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    folder = Path(home) / 'i2i_jax' / 'jax'
+    folder = cache_folder() / 'jax'
     try:
       folder.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -1,5 +1,6 @@
 """Everything about a training run that can be refused, before a byte is written."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ class Plan(NamedTuple):
   method: Method
   shapes: State  # of jax.ShapeDtypeStruct
   stages: list  # of sizes, see training/grow.py
-  start: int  # steps that are done
+  start: int  # steps that are done: the newest checkpoint that is good
   end: int  # where this session ends
   evals: list  # (each so many steps, metrics, weights of the nets they need), see evaluation/evals.py
   init_from: Path | None
@@ -59,10 +60,12 @@ def make_plan(
   method = methods.get(config, steps_per_epoch=max(1, len(train_data) // config.batch_size))
   if 'ba' not in method.translators and not train_data.paired:
     raise BadInput(f'config.data.paired: {config.method} learns from pairs, and these images have none; use cyclegan')
-  shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
-  stages = grow.stages(config)
-  grow.check(config, method, shapes)
-  start, end = max(checkpoint.steps(workdir), default=0), min(config.steps, stop_at or config.steps)
+  with ThreadPoolExecutor(1) as pool:
+    newest = pool.submit(checkpoint.newest, workdir)  # whose files are read while the nets are traced
+    shapes = jax.eval_shape(method.init, jax.random.key(0), checkpoint.example_batch(config))
+    stages = grow.stages(config)
+    grow.check(config, method, shapes)
+  start, end = newest.result() or 0, min(config.steps, stop_at or config.steps)
   if profile and 0 < end - start < profiling.STEPS[-1]:
     raise BadInput(
       f'--profile: {end - start} steps are left to do, and it needs {profiling.STEPS[-1]}; raise config.steps'

@@ -37,6 +37,7 @@ from tqdm import tqdm
 
 from i2i_jax import cli, data, methods, options
 from i2i_jax.config import differences, override, to_dict
+from i2i_jax.data import fingerprints
 from i2i_jax.errors import BadInput, RunFault, choice
 from i2i_jax.evaluation import evals, metrics, protocols, scoring
 from i2i_jax.runs import folder, layout, stored
@@ -148,7 +149,9 @@ def check_data(runs: list[Trial]) -> Images:
         f'{run.variant}: validation and test are the same images, so checkpoints would be chosen on test; add a val/ '
         'folder'
       )
-    if (done := result_of(run)) and (changed := differences(done['fingerprints'], known[key], 'data')):
+    old = done['fingerprints'] if (done := result_of(run)) else known[key]
+    now = {split: of if fingerprints.differ(old[split], of) else old[split] for split, of in known[key].items()}
+    if changed := differences(old, now, 'data'):
       raise BadInput(f'{run.folder} is of other images ({"; ".join(changed)}); name another --workdir')
   test = sources['test']
   return Images([test[i]['name'] for i in range(len(test))], data.groups(test))

@@ -25,7 +25,6 @@ from ml_collections import ConfigDict
 
 from i2i_jax import cli, data, methods, options
 from i2i_jax.data import checks
-from i2i_jax.errors import BadInput
 from i2i_jax.methods import base
 from i2i_jax.pages import report
 from i2i_jax.plan import make_plan
@@ -53,7 +52,6 @@ def train(
   A new run starts from the weights of the run in `init_from`, if one is named; `profile` records a few steps.
   """
   # ----------------------------------------------------------------------------------- plan: nothing is written
-  seen = checkpoint.steps(workdir)
   plan = make_plan(config, workdir, mesh_spec=mesh_spec, init_from=init_from, stop_at=stop_at, profile=profile)
   if plan.start >= plan.end and not hooks.unscored(plan, plan.start):
     print(f'{workdir} is complete: {plan.start} of {plan.end} steps done, nothing to train')
@@ -75,12 +73,8 @@ def train(
   state = None if plan.start else begin.fresh(plan, init_key)
 
   with folder.lock(workdir), checkpoint.manager(workdir, config) as checkpoints:
-    if (now := checkpoint.steps(workdir)) != seen:
-      raise BadInput(
-        f'--workdir: another process has trained {workdir} meanwhile, up to step {max(now, default=0)}; give the '
-        'same command again to go on from there'
-      )
     # --------------------------------------------------------------------------------------- begin, or resume
+    begin.check_unchanged(plan)
     processes = {'process_index': jax.process_index(), 'process_count': jax.process_count()}
     iterator = data.train_iterator(plan.train_data, config, **processes)
     if plan.start:
@@ -99,7 +93,7 @@ def train(
     chosen = (writers.files, *writers.chosen(config.writers))
     writer = writers.together([progress.writer, *(make(workdir, config, plan.start) for make in chosen)])
     predict = hooks.programs(plan)
-    check, log = hooks.check_finite(checkpoints), hooks.log(plan, writer, batches)
+    check, log = hooks.check_finite(plan, lambda: state), hooks.log(plan, writer, batches)
     watch, validate = health.watch(plan, writer, predict, progress), hooks.validate(plan, writer, predict)
     save = hooks.save(plan, checkpoints, iterator, key)
     every = (check, log, watch, validate, save)  # what is not finite is not logged; a saved checkpoint was scored

@@ -79,7 +79,8 @@ def translate(
   overwrite: bool = False,
 ) -> int:
   """Returns the number of files that were passed over."""
-  files, step = inputs(source), checkpoint.pick(workdir, step)
+  files = inputs(source)
+  checkpoint.pick(workdir, step)  # raises where there is nothing to read
   of = from_dict(folder.read_config(workdir)).data
   kind_in, kind_out = (images.kind(of, side) for side in direction)
   described = labels.of(of)
@@ -113,7 +114,9 @@ def translate(
     done.append({'input': str(file), 'output': str(target), 'unlike': trained.unlike(inside, direction)})
   if clipped:
     print(f'images with values outside of config.data.range_{direction[0]} = {kind_in.span}, clipped: {clipped}')
-  write_json(output / REPORT, {'workdir': str(workdir), 'step': step, 'direction': direction, 'files': done})
+  write_json(
+    output / REPORT, {'workdir': str(workdir), 'step': trained.run.step, 'direction': direction, 'files': done}
+  )
   strange = sorted((-(file['unlike'] or 0), Path(file['input']).name) for file in done)
   if names := [name for score, name in strange if score < -1]:
     print(

@@ -1,11 +1,14 @@
 """A plan writes nothing, and hooks are told in order."""
 
+from types import SimpleNamespace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from i2i_jax import train
 from i2i_jax.errors import BadInput, RunFault
+from i2i_jax.methods import base
 from i2i_jax.plan import make_plan
 from i2i_jax.training import hooks
 
@@ -43,18 +46,14 @@ def test_what_a_plan_refuses(tiny, tmp_path, changes, arguments, words):
   assert list(tmp_path.iterdir()) == []
 
 
-class NoCheckpoints:
-  def latest_step(self):
-    return None
-
-
-def test_hooks_are_told_in_their_order_and_what_is_not_finite_ends_the_run():
-  heard = []
+def test_hooks_are_told_in_their_order_and_what_is_not_finite_ends_the_run(tiny, tmp_path):
+  heard, plan = [], SimpleNamespace(config=tiny, workdir=tmp_path)
+  state = base.State(step=4, params={'gen': {'w': jnp.array(jnp.inf)}, 'disc': {'w': jnp.ones(2)}}, opt={}, extra={})
   listen = hooks.Hook(metrics=lambda step, values: heard.append((step, values)))
-  every = (hooks.check_finite(NoCheckpoints()), listen)
+  every = (hooks.check_finite(plan, lambda: state), listen)
   hooks.tell(every, 3, {'loss/l1': jnp.float32(0.5)})
   assert heard == [(3, {'loss/l1': 0.5})]
-  with pytest.raises(RunFault, match='step 4: loss/l1 is nan; no checkpoint was saved yet'):
+  with pytest.raises(RunFault, match='step 4: loss/l1 is nan; not finite by now: the weights of gen; no checkpoint'):
     hooks.tell(every, 4, {'loss/l1': np.float32('nan')})
   assert len(heard) == 1  # it is not logged
 

@@ -128,7 +128,7 @@ def evaluate(
   check_pictures(workdir / layout.scores(split, direction))
   name = layout.scores(split, direction, protocol)
   out = workdir / f'{name}.json'
-  step = checkpoint.pick(workdir, step)
+  step, given = checkpoint.pick(workdir, step), step
   config = from_dict(folder.read_config(workdir))
   source = data.get(config, split)
   names = names_of(rules, config, source.paired)
@@ -143,7 +143,7 @@ def evaluate(
   nets = nets_of(names, config, weights, direction[1])
   measure = make(names, nets, rules.filter, mesh.make(''))
   sampling = SAMPLING[rules.sampling]
-  trained = load(workdir, step, mesh_spec='', batch=BATCH, ahead=direction, test=sampling)
+  trained = load(workdir, given, mesh_spec='', batch=BATCH, ahead=direction, test=sampling)
   checkpoint.check_direction(trained.run, direction)
   config = trained.run.config
   predictors = {config.method: predictor(trained, direction)}
@@ -158,7 +158,7 @@ def evaluate(
     'filter': rules.filter,
     'split': split,
     'direction': direction,
-    'step': step,
+    'step': trained.run.step,
     'chosen': chosen,  # newest, given, or best val/METRIC
     'weights': 'ema' if config.ema else 'final',
     'seed': config.seed,

@@ -164,7 +164,7 @@ def load(
   if ahead in functions:
     functions[ahead].compiled(part, (*of.crop_size, of[f'channels_{ahead[0]}']))
     memory.give_back()
-  run = checkpoint.read(Path(workdir), run, part)
+  run = checkpoint.read(Path(workdir), run, part, step)
   known = functools.cache(lambda direction: unlike.load(Path(workdir) / layout.inputs(direction[0])))
   return Predictor(run, functions, known)
 

@@ -7,11 +7,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from i2i_jax import data
+from i2i_jax.data import fingerprints
 from i2i_jax.errors import BadInput, RunFault
 from i2i_jax.inference import unlike
 from i2i_jax.methods import base
 from i2i_jax.plan import Plan
-from i2i_jax.runs import checkpoint, layout
+from i2i_jax.runs import checkpoint, folder, layout, warm_start
 
 
 def fresh(plan: Plan, rng: jax.Array) -> base.State:
@@ -20,8 +21,17 @@ def fresh(plan: Plan, rng: jax.Array) -> base.State:
   state = base.init_on_devices(plan.method, plan.config, rng, zeros, plan.shardings.replicated)
   if plan.init_from:
     other = checkpoint.load(plan.init_from, plan.shardings)
-    state = checkpoint.start_from(state, other, f'--init_from {plan.init_from}')
+    state = warm_start.start_from(state, other, f'--init_from {plan.init_from}')
   return state
+
+
+def check_unchanged(plan: Plan) -> None:
+  """Raises BadInput where another process has trained in the folder between planning and the lock."""
+  folder.check(plan.workdir, plan.config)
+  if (now := checkpoint.newest(plan.workdir) or 0) != plan.start:
+    raise BadInput(
+      f'--workdir: another process has trained {plan.workdir} to step {now} meanwhile; the same command goes on there'
+    )
 
 
 def resumed(
@@ -33,7 +43,7 @@ def resumed(
     BadInput: the training data have changed since.
   """
   meta = checkpoint.restore_meta(checkpoints, plan.start)
-  if meta['fingerprint'] != plan.train_data.fingerprint:
+  if fingerprints.differ(meta['fingerprint'], plan.train_data.fingerprint):
     raise BadInput(
       f'{plan.workdir}: the training data have changed since step {plan.start}; to resume, restore the old data, or '
       'name another --workdir'

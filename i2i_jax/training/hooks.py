@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import grain
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
@@ -20,11 +19,13 @@ from i2i_jax.evaluation import scoring
 from i2i_jax.evaluation.measure import make
 from i2i_jax.inference import attention
 from i2i_jax.inference.predictor import Program
+from i2i_jax.methods import base
 from i2i_jax.plan import Plan
 from i2i_jax.runs import checkpoint, folder, layout
 from i2i_jax.runs.log import read_log
 from i2i_jax.runtime import stopping
 from i2i_jax.training.batches import Batches
+from i2i_jax.training.finite import unsound
 from i2i_jax.training.samples import sample_columns
 from i2i_jax.training.writers import Writer
 
@@ -48,13 +49,17 @@ def tell(hooks: tuple[Hook, ...], step: int, metrics: dict) -> None:
     hook.metrics(step, values)
 
 
-def check_finite(checkpoints: ocp.CheckpointManager) -> Hook:
-  """Ends a run whose losses are not finite."""
+def check_finite(plan: Plan, state: Callable) -> Hook:
+  """Ends a run whose losses are not finite; `state()` is the newest, to say which nets are not either."""
 
   def metrics(step, values):
-    for name, value in values.items():
-      if not np.isfinite(value):
-        raise RunFault(f'step {step}: {name} is {value}; {last_good(checkpoints)}')
+    bad = [name for name, value in values.items() if not np.isfinite(value)]
+    if bad:
+      bad.sort(key=lambda name: not name.startswith('loss/'))
+      told = ', '.join(f'{name} is {values[name]}' for name in bad[:3])
+      nets = [part.partition(' (')[0] for part in unsound(base.weights(state()), plan.config.optim.name)]
+      state_of_nets = f'not finite by now: {", ".join(nets)}' if nets else 'all weights are finite'
+      raise RunFault(f'step {step}: {told}{" and so on" if len(bad) > 3 else ""}; {state_of_nets}; {last_good(plan)}')
 
   return Hook(metrics=metrics)
 
@@ -133,15 +138,14 @@ def unscored(plan: Plan, step: int) -> bool:
 
 
 def save(plan: Plan, checkpoints: ocp.CheckpointManager, iterator: grain.DatasetIterator, key: jax.Array) -> Hook:
-  """A checkpoint, unless a parameter is not finite."""
-
-  @jax.jit
-  def all_finite(tree):
-    return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
+  """A checkpoint, unless something in the State is not finite."""
 
   def act(step, state):
-    if not bool(all_finite(state.params)):
-      raise RunFault(f'step {step}: a parameter is not finite, and was not saved; {last_good(checkpoints)}')
+    if parts := unsound(state, plan.config.optim.name):
+      raise RunFault(
+        f'step {step}: not finite, and not saved: {"; ".join(parts)}; {last_good(plan)}; lower config.optim.lr or '
+        'the weights in config.loss'
+      )
     rng = np.asarray(jax.random.key_data(key)).tolist()
     meta = {'config': to_dict(plan.config), 'fingerprint': plan.train_data.fingerprint, 'rng': rng}
     checkpoint.save(checkpoints, step, state, {**meta, 'data': iterator.get_state()})
@@ -149,6 +153,7 @@ def save(plan: Plan, checkpoints: ocp.CheckpointManager, iterator: grain.Dataset
   return Hook(due=lambda step, last: last or step % plan.config.checkpoint_every == 0, act=act)
 
 
-def last_good(checkpoints: ocp.CheckpointManager) -> str:
-  step = checkpoints.latest_step()
-  return 'no checkpoint was saved yet' if step is None else f'the checkpoint of step {step} is good'
+def last_good(plan: Plan) -> str:
+  """Of what is committed: a checkpoint that is being written is none yet."""
+  found = checkpoint.steps(plan.workdir)
+  return f'the checkpoint of step {found[-1]} is good' if found else 'no checkpoint was saved yet'

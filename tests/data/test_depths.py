@@ -130,7 +130,10 @@ def test_sets_without_pairs_have_depths_too(tmp_path):
 
 
 def test_splits_of_files_of_one_size_are_not_taken_for_one_another(tmp_path):
-  config = config_of(folder(tmp_path, array, array), channels_a=2, channels_b=2, depth_a=32, depth_b=32)
+  root = folder(tmp_path, array, array)
+  for i in range(3):
+    array(root / 'testA' / f'{i}', 10 + i)
+  config = config_of(root, channels_a=2, channels_b=2, depth_a=32, depth_b=32)
   train, test, val = (data.get(config, split).fingerprint for split in ('train', 'test', 'val'))
   assert train != test == val  # which test serves for
 

@@ -1,6 +1,7 @@
 """CycleGAN's update, its data without pairs, and a run from folders to both directions."""
 
 import importlib.util
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from i2i_jax.errors import BadInput
 from i2i_jax.evaluation import metrics, scoring
 from i2i_jax.losses.reconstruction import l1
 from i2i_jax.plan import make_plan
+from i2i_jax.runs import checkpoint
 from i2i_jax.runs.log import read_log
 from i2i_jax.runtime.describe import parameter_count
 from i2i_jax.training import begin
@@ -206,16 +208,27 @@ def logged(folder):
   return [{k: v for k, v in line.items() if k != 'data/wait'} for line in read_log(folder / 'metrics.jsonl')]
 
 
-def test_training_resumes_bit_for_bit_with_its_pool(tiny_cycle, tmp_path):
+def test_training_resumes_bit_for_bit_with_its_pool(tiny_cycle, tmp_path, monkeypatch):
   with tiny_cycle.unlocked():
     tiny_cycle.update({'steps': 8, 'checkpoint_every': 4, 'eval_every': 8})
   train.train(tiny_cycle, tmp_path / 'straight', mesh_spec='data=1')
   train.train(tiny_cycle, tmp_path / 'twice', mesh_spec='data=1', stop_at=4)
+  shutil.copytree(tmp_path / 'twice', tmp_path / 'without')
   train.train(tiny_cycle, tmp_path / 'twice', mesh_spec='data=1')
   one, two = (whole_state(tmp_path / n) for n in ('straight', 'twice'))
   jax.tree.map(np.testing.assert_array_equal, one, two)
   assert one.extra['pool']['a']['count'] == 3
   assert logged(tmp_path / 'straight') == logged(tmp_path / 'twice')
+
+  restore = checkpoint.restore_state
+
+  def without_pool(*given):
+    state = restore(*given)
+    return state.replace(extra={**state.extra, 'pool': jax.tree.map(jnp.zeros_like, state.extra['pool'])})
+
+  monkeypatch.setattr(checkpoint, 'restore_state', without_pool)
+  train.train(tiny_cycle, tmp_path / 'without', mesh_spec='data=1')
+  assert logged(tmp_path / 'straight') != logged(tmp_path / 'without')
 
 
 @pytest.mark.slow

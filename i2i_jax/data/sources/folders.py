@@ -11,20 +11,18 @@ Without a `val`, the `test` pictures serve for the samples drawn while training,
 both, the training pictures do. That is said when it happens.
 """
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from i2i_jax.data import Unpaired, degrade, formats, images, split_of
+from i2i_jax.data import Unpaired, degrade, fingerprints, formats, images, split_of
 from i2i_jax.data.sources._pairs import STAND_INS
 from i2i_jax.errors import BadInput, choice
 
 SHARES = {'val': 0.1, 'test': 0.1}  # of a folder without train/, by names; the rest is train
-UNPACKED = ('.npy', '.tif', '.tiff', '.bmp')
 
 
 class Pairs:
@@ -36,7 +34,10 @@ class Pairs:
     self.files, self.swap = files, config.direction == 'ba'
     kinds = [(kind.channels, kind.depth) for kind in images.kinds(config).values()]
     self.wanted = kinds[::-1] if self.swap else kinds  # by the place in the file
-    self.fingerprint = fingerprint(p for pair in files for p in pair if p)
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    return fingerprints.of_files(p for pair in self.files for p in pair if p)
 
   def __len__(self) -> int:
     return len(self.files)
@@ -62,7 +63,11 @@ class Pictures:
   paired = True
 
   def __init__(self, files: list[Path], channels: int) -> None:
-    self.files, self.channels, self.fingerprint = files, channels, fingerprint(files)
+    self.files, self.channels = files, channels
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    return fingerprints.of_files(self.files)
 
   def __len__(self) -> int:
     return len(self.files)
@@ -70,17 +75,6 @@ class Pictures:
   def __getitem__(self, index: int) -> dict:
     image = images.read(self.files[index], self.channels)
     return {'a': image, 'b': image, 'name': self.files[index].stem}
-
-
-def fingerprint(files: Iterable[Path]) -> str:
-  """Changes when a file comes, goes, or changes its name or size; splits have their own."""
-
-  def line(file: Path) -> str:
-    # Files that are not compressed may have the same names and sizes in each split.
-    told = file.suffix.lower() in UNPACKED and file.parent.name.rstrip('AB') in ('val', 'test')
-    return f'{f"{file.parent.name}/" if told else ""}{file.name} {file.stat().st_size}'
-
-  return hashlib.sha256(os.fsencode('\n'.join(map(line, files)))).hexdigest()[:16]
 
 
 def source(config: ConfigDict, split: str) -> Pairs | Pictures | Unpaired:
@@ -179,7 +173,7 @@ def sets_of(sets: tuple[list[Path], list[Path]], config: ConfigDict) -> Unpaired
     files_a,
     files_b,
     lambda file, side: (images.read(file, kinds[side].channels, kinds[side].depth), file.stem),
-    fingerprint((*files_a, *files_b)),
+    fingerprints.of_files((*files_a, *files_b)),
   )
 
 

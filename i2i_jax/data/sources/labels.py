@@ -10,9 +10,8 @@ There may be test_label/ and so on, val_label/ too; where one is missing another
 
 from ml_collections import ConfigDict
 
-from i2i_jax.data import images, labels
+from i2i_jax.data import fingerprints, images, labels
 from i2i_jax.data.sources import _pairs
-from i2i_jax.data.sources.folders import fingerprint
 from i2i_jax.errors import BadInput
 
 
@@ -42,4 +41,4 @@ def source(config: ConfigDict, split: str) -> _pairs.Pairs:
     *ids, photo = item
     return labels.read(*ids) if side == 'a' else images.read(photo, config.channels_b), item[0].stem
 
-  return _pairs.Pairs(items, read, fingerprint(file for item in items for file in item))
+  return _pairs.Pairs(items, read, fingerprints.of_files(file for item in items for file in item))
