@@ -3,6 +3,7 @@
 Each reading is a plain ratio or share, so that one threshold does for all data; `signs` has what each means.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ def readings(seen: Seen) -> dict[str, float]:
     'diversity': among(fake) / truth,
     'sensitivity': l1(seen.swapped, fake).mean() / max(l1(np.roll(target, -1, 0), target).mean(), 1e-6),
     'colour': colour_shift(fake, target),
+    'swapped': colours_swapped(fake, target, seen.paired),
     'grid': grid(fake, target),
     'blocks': blocks(fake, target),
     'saturation': max(0.0, saturated(fake) - saturated(target)),
@@ -81,6 +83,25 @@ def colour_shift(fake: np.ndarray, target: np.ndarray) -> float:
   axes = (0, 1, 2)
   shift = fake.mean(axes, dtype=np.float64) - target.mean(axes, dtype=np.float64)
   return float(np.max(np.abs(shift) / np.maximum(target.std(axes, dtype=np.float64), 0.02)))
+
+
+def colours_swapped(fake: np.ndarray, target: np.ndarray, paired: bool) -> float:
+  """How far outputs are from the targets, by how far they are inverted or with their channels in another order.
+
+  The nearest of these counts; above 1 the outputs are nearer when they are so changed. Without pairs, channels' means
+  and deviations are compared, which say enough of inversion alone.
+  """
+
+  def distance(x):
+    if paired:
+      return l1(x, target).mean()
+    means, deviations = (f(x, (0, 1, 2)) - f(target, (0, 1, 2)) for f in (np.mean, np.std))
+    return (np.abs(means) + np.abs(deviations)).mean()
+
+  channels = range(fake.shape[-1])
+  orders = list(itertools.permutations(channels))[1:] if paired and len(channels) == 3 else []
+  changed = [distance(-fake), *(distance(fake[..., list(order)]) for order in orders)]
+  return float((distance(fake) + 0.02) / (min(changed) + 0.02))
 
 
 def grid(fake: np.ndarray, target: np.ndarray) -> float:

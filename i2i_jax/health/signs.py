@@ -23,7 +23,7 @@ class Sign(NamedTuple):
 
 SIGNS = {
   'collapse': Sign(
-    'diversity', 0.25, False,
+    'diversity', 0.15, False,
     'outputs for different inputs differ {:.0%} as much as targets do: the generator makes the same of everything',
     'more weight on the input: loss.reconstruction_weight, loss.cycle_a and cycle_b; a lower optim.lr; '
     'optim.disc_every=1',
@@ -40,10 +40,16 @@ SIGNS = {
     'a larger loss.gan_weight; a smaller loss.identity; gen.residual=False',
   ),
   'colour': Sign(
-    'colour', 1.2, True,
-    "the mean colour is {:.1f} deviations of the targets' pixels away from theirs: colours are shifted or swapped",
+    'colour', 1.0, True,
+    "the mean colour is {:.1f} deviations of the targets' pixels away from theirs: colours are shifted",
     'images of one colour space in both folders; a lower optim.lr; loss.identity; gen.norm=instance',
     ('collapse',),
+  ),
+  'swapped-colour': Sign(
+    'swapped', 1.08, True,
+    'outputs are {:.2f} times as far from the targets as with inverted or exchanged channels: colours are swapped',
+    'both folders read by the same tool (OpenCV writes BGR); another seed; a lower optim.lr; loss.identity',
+    ('collapse', 'ignores-input'),
   ),
   'grid': Sign(
     'grid', 0.25, True,

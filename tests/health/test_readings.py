@@ -61,6 +61,15 @@ def test_a_shift_of_one_channel_by_its_deviation(channel):
   assert seen(target + shift)['colour'] == pytest.approx(1.5, rel=1e-3)
 
 
+@pytest.mark.parametrize('paired', [True, False])
+def test_swapped_and_inverted_colours(paired):
+  """A target of three unlike channels, by its mean 0.2, 0 and -0.3: swapped, the distance is what it would be."""
+  target = smooth(1) + np.array([0.2, 0.0, -0.3], np.float32)
+  assert seen(target, target=target, paired=paired)['swapped'] < 0.2
+  assert seen(-target, target=target, paired=paired)['swapped'] > 5
+  assert (seen(target[..., ::-1], target=target, paired=paired)['swapped'] > 5) == paired
+
+
 @pytest.mark.parametrize('period', [2, 4])
 def test_a_planted_grid_is_read_as_its_contrast(period):
   """A square wave of 0.1 along rows has a deviation of 0.1, whatever its period."""
