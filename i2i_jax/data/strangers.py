@@ -120,9 +120,12 @@ def check_header(path: Path, file: BinaryIO) -> int:
   """How many bytes a PNG's pixels take, unpacked: each row with a byte that says how it is stored.
 
   Raises:
-    BadInput, ValueError: the file is cut, or larger than what is read.
+    BadInput, ValueError: its header is damaged, or it is larger than what is read.
   """
-  metadata = sum(chunk.length for chunk in chunks(file) if chunk.name != PIXELS)
+  metadata = 0
+  with contextlib.suppress(ValueError):  # cut: a header says a size all the same
+    for chunk in chunks(file):
+      metadata += chunk.length if chunk.name != PIXELS else 0
   if metadata > METADATA:
     raise ValueError(f'it has more than {METADATA:,} bytes besides its pixels')
   file.seek(16)
@@ -164,11 +167,12 @@ def check_png(path: Path, file: BinaryIO) -> None:
 def may_turn(file: BinaryIO) -> bool:
   """Whether a PNG may say how it is turned in a text or after its pixels, which Pillow reads when it decodes them."""
   seen = False
-  for chunk in chunks(file):
-    seen |= chunk.name == PIXELS
-    file.seek(chunk.place)
-    if (chunk.name == b'eXIf' and seen) or file.read(min(chunk.length, 20)).startswith(TURNING):
-      return True
+  with contextlib.suppress(ValueError):  # of a file that is cut, which is said when it is read
+    for chunk in chunks(file):
+      seen |= chunk.name == PIXELS
+      file.seek(chunk.place)
+      if (chunk.name == b'eXIf' and seen) or file.read(min(chunk.length, 20)).startswith(TURNING):
+        return True
   return False
 
 
