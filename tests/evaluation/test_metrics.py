@@ -262,7 +262,8 @@ def test_scores_of_other_weights_do_not_count_as_stored(tmp_path):
   ours, other = tmp_path / 'ours.pth', tmp_path / 'other.pth'
   ours.write_bytes(b'ours')
   other.write_bytes(b'other')
-  scored = {'step': 6, 'chosen': 'newest', 'scores': {'pix2pix': {'fid': 1.0}}}
+  scored = {'step': 6, 'chosen': 'newest', 'scores': {'pix2pix': {'fid': 1.0}}, 'per_image': {'pix2pix': {}}}
+  scored |= {'protocol': 'cut', 'split': 'test', 'direction': 'ab', 'images': 4}
   scored['nets'] = {'inception': {'renamed.pth': hashlib.sha256(b'ours').hexdigest()}}
   out = tmp_path / 'eval_test_cut.json'
   out.write_text(json.dumps(scored))
