@@ -3,6 +3,7 @@
 import json
 import pickle
 import subprocess
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -288,7 +289,7 @@ def test_each_net_of_a_cyclegan_goes_out(tmp_path, ema):
 def test_dropout_of_a_unet_is_as_published_unless_it_had_none():
   tensors = state_dict(small('unet_128'))
   for no_dropout, rate in ((False, 0.5), (True, 0.0)):
-    config = import_torch.plan(tensors, 'unet_128', None, 'basic', no_dropout)
+    config = import_torch.plan(Path('x.pth'), tensors, 'unet_128', None, None, 'basic', no_dropout)
     assert config.gen.dropout == rate
     assert config.test.to_dict() == {'dropout': True, 'batch_stats': 'batch'}
 

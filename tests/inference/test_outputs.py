@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,9 +78,8 @@ def test_an_error_of_the_disk_is_one_line(capsys):
   def fails():
     raise OSError(5, 'Input/output error', '/gone/x.png')
 
-  with pytest.raises(SystemExit) as ended:
-    cli.run(fails)
-  assert ended.value.code == 1 and capsys.readouterr().err == 'error: /gone/x.png: Input/output error\n'
+  assert cli.outcome(fails) == 1
+  assert capsys.readouterr().err == 'error: /gone/x.png: Input/output error\n'
 
 
 def test_good_ones_among_hostile_ones_are_written(run, tmp_path, capfd):
@@ -94,8 +94,8 @@ def test_good_ones_among_hostile_ones_are_written(run, tmp_path, capfd):
   lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith('passed over')]
   assert len(lines) == len(bad) and all(any(f'/{file.name}: ' in line for line in lines) for file in bad)
   for name in good:
-    found = Image.open(tmp_path / 'out' / outputs.Path(name).with_suffix('.png').name)
-    assert found.size == (56, 40)
+    with Image.open(tmp_path / 'out' / Path(name).with_suffix('.png').name) as found:
+      assert found.size == (56, 40)
   assert not mark.exists() and not [p for p in (tmp_path / 'out').iterdir() if p.name.startswith('.')]
 
 

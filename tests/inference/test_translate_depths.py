@@ -166,7 +166,7 @@ def test_pictures_of_640x427(tiny, tmp_path):
     found = Image.open(tmp_path / size / 'x.png')
     assert (found.size, found.mode) == ((640, 427), 'RGB')
     padded = np.pad(seen, ((0, -seen.shape[0] % 8), (0, 0), (0, 0)), 'reflect')
-    fake = loaded.predict((padded / 127.5 - 1).astype(np.float32)[None])[0, : len(seen)]
+    fake = loaded.predict((padded.astype(np.float32) / 127.5 - 1)[None])[0, : len(seen)]
     pixels = np.rint(np.clip((fake + 1) * 127.5, 0, 255)).astype(np.uint8)
     whole = np.asarray(Image.fromarray(pixels).resize((640, 427), Image.Resampling.BICUBIC))
     np.testing.assert_array_equal(np.asarray(found), whole)

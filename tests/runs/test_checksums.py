@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import threading
 
 import jax
 import jax.numpy as jnp
@@ -84,29 +83,6 @@ def test_a_large_file_has_a_checksum_a_piece(tmp_path, monkeypatch):
     assert checksums.damage(tmp_path) == 'large is not what was written'
 
 
-def test_checksums_that_were_taken_while_a_file_grew_are_those_of_the_file(tmp_path, monkeypatch):
-  monkeypatch.setattr(checksums, 'PIECE', 2000)
-  file, noise, known = tmp_path / 'growing', np.random.default_rng(0), {}
-
-  class Done(threading.Event):
-    def wait(self, timeout=None):
-      with open(file, 'ab') as stream:
-        stream.write(noise.bytes(3400))
-      if file.stat().st_size > 16000:
-        self.set()
-      return self.is_set()
-
-  checksums.follow(tmp_path, known, Done())
-  assert sorted(start for _, start in known) == [0, 2000, 4000, 6000, 8000]  # each had another behind it
-  read, sha256 = [], checksums.sha256
-  monkeypatch.setattr(
-    checksums, 'sha256', lambda path, start, piece: read.append(start) or sha256(path, start, piece)
-  )
-  checksums.write(tmp_path, known)
-  assert sorted(read) == [10000, 12000, 14000, 16000]
-  assert checksums.damage(tmp_path) == ''
-
-
 def test_training_goes_on_from_the_newest_good_step_and_sets_the_rest_aside(tiny, run, finished, capsys):
   damaged = step_of(run, 6) / 'state' / 'manifest.ocdbt'
   flip(damaged, np.random.default_rng(0))
@@ -158,7 +134,7 @@ def test_an_older_versions_checkpoints_are_read(run):
 def test_a_step_whose_checksums_are_not_written_is_none(tiny, tmp_path, monkeypatch):
   """They are part of what is committed: what fails before is no step, and is cleaned up at the next start."""
 
-  def full(folder, known):
+  def full(folder):
     raise OSError(28, 'No space left on device', str(folder))
 
   monkeypatch.setattr(checksums, 'write', full)
