@@ -30,11 +30,10 @@ from i2i_jax.pages import report
 from i2i_jax.plan import make_plan
 from i2i_jax.runs import checkpoint, folder
 from i2i_jax.runtime import compiling, cost, memory, mesh, precision, stopping
-from i2i_jax.runtime.describe import describe, parameter_count
+from i2i_jax.runtime.describe import describe
 from i2i_jax.training import begin, grow, health, hooks, profiling, writers
 from i2i_jax.training.batches import Batches
 from i2i_jax.training.progress import Progress
-from i2i_jax.training.samples import sample_columns
 
 
 def train(
@@ -64,10 +63,7 @@ def train(
   init_key, key = jax.random.split(jax.random.key(config.seed))
   key = jax.device_put(key, plan.shardings.replicated)
   train_step = compiled_step(plan.method, plan.shardings)
-  state_shapes = checkpoint.placed(plan.shapes, plan.shardings.replicated)
-  batch_shapes = checkpoint.placed(checkpoint.example_batch(config), plan.shardings.data)
-  arguments = (state_shapes, batch_shapes, key, grow.size_at(plan.stages, config.steps))
-  costs = cost.run_cost(config, plan.method, plan.shapes, train_step, arguments)
+  costs = cost.run_cost(config, plan.method, plan.shapes, train_step, begin.arguments(plan, key))
   print(cost.line(costs))
   memory.give_back()  # before there is a state: a process needs the room for compiling or for the state, not for both
   state = None if plan.start else begin.fresh(plan, init_key)
@@ -79,15 +75,7 @@ def train(
     iterator = data.train_iterator(plan.train_data, config, **processes)
     if plan.start:
       state, key = begin.resumed(plan, checkpoints, iterator)
-    folder.note_start(
-      workdir,
-      config,
-      command=command,
-      data={'train': len(plan.train_data), 'val': len(plan.val_data), 'fingerprint': plan.train_data.fingerprint},
-      columns=list(sample_columns({d: lambda x: x for d in plan.method.translators}, {'a': 0, 'b': 0})),
-      parameters={name: parameter_count(params) for name, params in plan.shapes.params.items()},
-      cost=costs,
-    )
+    begin.note(plan, command, costs)
     begin.keep_inputs(plan)
     progress, batches = Progress(step=plan.start, steps=config.steps, batch_size=config.batch_size), Batches(iterator)
     chosen = (writers.files, *writers.chosen(config.writers))

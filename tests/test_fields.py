@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from i2i_jax import data, fields, methods, models, train
-from i2i_jax.config import from_dict, load, to_dict, value_at
+from i2i_jax.config import check_read, from_dict, load, to_dict, value_at
 from i2i_jax.errors import BadInput
 from i2i_jax.runs import checkpoint
 
@@ -83,7 +83,9 @@ def test_a_field_that_nothing_reads_is_refused(spec, flags, words):
 
 def test_what_is_read_is_taken_also_by_a_net_of_ones_own():
   load(['--config=pix2pix', '--config.gen.name=resnet', '--config.gen.blocks=3'])
-  load(['--config=pix2pix', '--config.gen.name=mine', '--config.gen.depth=3', '--config.gen.blocks=3'])
+  config = load(['--config=pix2pix'])
+  config.gen.name = 'mine'  # of a file in models/ that is not there
+  check_read(config, ['gen.depth', 'gen.blocks'])
   load(['--config=pix2pix', '--config.data.name=my.source', '--config.data.path=x'])
 
 

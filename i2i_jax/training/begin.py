@@ -13,6 +13,30 @@ from i2i_jax.inference import unlike
 from i2i_jax.methods import base
 from i2i_jax.plan import Plan
 from i2i_jax.runs import checkpoint, folder, layout, warm_start
+from i2i_jax.runtime.describe import parameter_count
+from i2i_jax.training import grow
+from i2i_jax.training.samples import sample_columns
+
+
+def arguments(plan: Plan, key: jax.Array) -> tuple:
+  """What a step of full size takes, as shapes: (state, batch, key, size)."""
+  state = checkpoint.placed(plan.shapes, plan.shardings.replicated)
+  batch = checkpoint.placed(checkpoint.example_batch(plan.config), plan.shardings.data)
+  return state, batch, key, grow.size_at(plan.stages, plan.config.steps)
+
+
+def note(plan: Plan, command: str, costs: dict) -> None:
+  """Writes config.json and run.json."""
+  train, directions = plan.train_data, plan.method.translators
+  folder.note_start(
+    plan.workdir,
+    plan.config,
+    command=command,
+    data={'train': len(train), 'val': len(plan.val_data), 'fingerprint': train.fingerprint},
+    columns=list(sample_columns({d: lambda x: x for d in directions}, {'a': 0, 'b': 0})),
+    parameters={name: parameter_count(params) for name, params in plan.shapes.params.items()},
+    cost=costs,
+  )
 
 
 def fresh(plan: Plan, rng: jax.Array) -> base.State:

@@ -282,7 +282,7 @@ def test_smaller_images_are_means_of_what_they_cover():
     (((0, 8), (3, 8), (4, 16)), 'must rise'),
     (((0, 4), (3, 8)), 'the last stage must have the full height, 16 px'),
     (((0, 5), (3, 16)), 'is no whole number'),
-    ((0, 16), 'must be pairs'),
+    ((0, 16), 'must be a tuple of tuples of 2 whole numbers'),
     (((0, 4), (3, 16)), 'multiples of 8, not 4x6'),
   ],
 )
