@@ -2,11 +2,13 @@
 
 An ideal regressor has the best PSNR and blurs what the input does not tell; a better look costs PSNR (Blau and
 Michaeli, The Perception-Distortion Tradeoff, CVPR 2018). Reliefs follow from the map of elevations nearly, satellite
-pictures only in part:
+pictures only in part, and from a copy of themselves that is four times smaller all but the detail:
 
   i2i sweep --experiment=experiments/perception.py --workdir=runs/perception --seeds=3 --jobs=2
   i2i sweep --experiment=experiments/perception.py --workdir=runs/perception_satellite --seeds=3 --jobs=2 \\
       --config.data.task=satellite
+  i2i sweep --experiment=experiments/perception.py --workdir=runs/perception_superres --seeds=3 --jobs=2 \\
+      --config.data.task=satellite --config.data.degrade='superres(4)' --config.gen.residual=True
 """
 
 CONFIG = 'pix2pix:task=relief,size=64'

@@ -152,7 +152,17 @@ def test_the_page_of_scores_has_the_tables_that_were_measured():
 
 
 @pytest.mark.parametrize(
-  'name', ['perception', 'perception_satellite', 'small_data', 'attention', 'pairing', 'balance', 'multiscale']
+  'name',
+  [
+    'perception',
+    'perception_satellite',
+    'perception_superres',
+    'small_data',
+    'attention',
+    'pairing',
+    'balance',
+    'multiscale',
+  ],
 )
 def test_what_is_said_of_an_experiment_is_in_its_table(name):
   """PSNR, SWD and their differences, as printed; other columns have fewer digits or several sources."""
