@@ -238,20 +238,6 @@ def test_a_second_writer_is_refused(tiny, tmp_path):
     train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
 
 
-def test_a_writer_that_looked_before_another_one_ended_is_refused(tiny, tmp_path, finished, monkeypatch):
-  """It has planned from the checkpoints of then, and only then has the folder to itself."""
-  planned = train.make_plan
-
-  def plan(*args, **kwargs):
-    plan = planned(*args, **kwargs)
-    shutil.copytree(finished, tmp_path / 'run')
-    return plan
-
-  monkeypatch.setattr(train, 'make_plan', plan)
-  with pytest.raises(BadInput, match=r'another process has trained .* up to step 6; give the same command again'):
-    train.train(tiny, tmp_path / 'run', mesh_spec='data=1')
-
-
 def test_a_full_disk_is_said_before_anything_is_made(tiny, tmp_path, monkeypatch):
   free = shutil.disk_usage(tmp_path)._replace(free=1000)
   monkeypatch.setattr(shutil, 'disk_usage', lambda _: free)

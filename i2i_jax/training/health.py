@@ -4,12 +4,11 @@ import functools
 
 import jax
 import numpy as np
-import optax
 
 from i2i_jax import data
 from i2i_jax.health import readings, signs
 from i2i_jax.inference.predictor import BATCH, Program
-from i2i_jax.methods.base import with_extra
+from i2i_jax.methods.base import norm_of, with_extra
 from i2i_jax.plan import Plan
 from i2i_jax.runs import layout
 from i2i_jax.runs.log import read_log
@@ -79,6 +78,6 @@ def watch(plan: Plan, writer: Writer, predict: dict[str, Program], progress: Pro
 
   @jax.jit
   def weights(params):
-    return {net: optax.tree.norm(of) for net, of in params.items()}
+    return {net: norm_of(of) for net, of in params.items()}
 
   return Hook(metrics, lambda step, last: step % every == 0, act)

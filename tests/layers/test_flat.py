@@ -42,7 +42,7 @@ def test_instance_norm_of_flat_maps_is_what_its_formula_says(shape, spread, dtyp
   [
     ('pix2pix', {'gen.norm': 'instance', 'disc.norm': 'instance'}),  # the U-Net's innermost map has few pixels
     ('cyclegan', {}),
-    ('ugatit', {}),
+    pytest.param('ugatit', {}, marks=pytest.mark.slow),
   ],
 )
 def test_an_update_on_images_of_one_colour_is_finite(method, changes, precision):
