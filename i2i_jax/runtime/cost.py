@@ -48,7 +48,8 @@ def products(program: Any) -> float:
       total += of_convolution(equation)
     elif name == 'dot_general':
       (contracted, _), _ = parameters['dimension_numbers']
-      total += equation.outvars[0].aval.size * math.prod(equation.invars[0].aval.shape[i] for i in contracted)
+      if equation.outvars[0].aval.shape:  # that of two vectors is a sum, as of a norm, and no product of matrices
+        total += equation.outvars[0].aval.size * math.prod(equation.invars[0].aval.shape[i] for i in contracted)
     elif name == 'scan':
       total += parameters['length'] * sum(inner)
     elif name == 'while':
