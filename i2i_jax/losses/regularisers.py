@@ -100,11 +100,16 @@ def middle(config: ConfigDict) -> float:
   return 0.5 if config.loss.gan == 'lsgan' else 0.0  # between its labels
 
 
+def taken_for_real(config: ConfigDict, logits: jax.Array) -> jax.Array:
+  """The share of patches whose logits say real, the mean over scales: 0 to 1."""
+  shares = [jnp.mean(x > middle(config), dtype=jnp.float32) for x in jax.tree.leaves(logits)]
+  return sum(shares) / len(shares)
+
+
 def accuracies(config: ConfigDict, real_logits: jax.Array, fake_logits: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The shares of real patches and of fake ones that the discriminator tells rightly, means over scales: 0 to 1."""
-  real = [jnp.mean(x > middle(config), dtype=jnp.float32) for x in jax.tree.leaves(real_logits)]
   fake = [jnp.mean(x < middle(config), dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
-  return sum(real) / len(real), sum(fake) / len(fake)
+  return taken_for_real(config, real_logits), sum(fake) / len(fake)
 
 
 def mean_sign(config: ConfigDict, real_logits: jax.Array) -> jax.Array:
@@ -133,8 +138,7 @@ def fooled(config: ConfigDict, fake_logits: jax.Array, side: str = '') -> dict:
   """'gen/fools': the share of fake patches that are taken for real, where config.optim.repeat asks for it."""
   if not config.optim.repeat:
     return {}
-  shares = [jnp.mean(x > middle(config), dtype=jnp.float32) for x in jax.tree.leaves(fake_logits)]
-  return {f'gen/fools{side}': sum(shares) / len(shares)}
+  return {f'gen/fools{side}': taken_for_real(config, fake_logits)}
 
 
 def is_weak(config: ConfigDict, net: str, metrics: dict) -> jax.Array:

@@ -1,6 +1,5 @@
 """Files that a command leaves: where they may lie, and their names."""
 
-import errno
 import hashlib
 import itertools
 import os
@@ -10,6 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from i2i_jax.errors import BadInput
+from i2i_jax.runtime import files
 
 LONGEST = 255  # bytes of a name, on the disks that there are
 
@@ -21,7 +21,7 @@ def folder(path: Path, option: str) -> None:
     with tempfile.TemporaryFile(dir=path):
       pass
   except OSError as error:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in files.FULL
     reason = 'no room on disk' if full else (error.strerror or str(error)).lower()
     raise BadInput(f'{option}: {path} cannot be written: {reason}') from None
 

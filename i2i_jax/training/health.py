@@ -56,24 +56,24 @@ def watch(plan: Plan, writer: Writer, predict: dict[str, Program], progress: Pro
       )
       values |= {f'{name}{layout.suffix(direction)}': value for name, value in readings.readings(found).items()}
     sizes = {net: float(size) for net, size in jax.device_get(weights(state.params)).items()}
-    before = signs.readings(history[-1]) if history else {}
+    last = signs.readings(history[-1]) if history else {}
     values |= {f'size/{net}': size for net, size in sizes.items()}
     values |= {
       f'moved/{net}': abs(size - old) / max(old, 1e-9)
       for net, size in sizes.items()
-      if (old := before.get(f'size/{net}')) is not None
+      if (old := last.get(f'size/{net}')) is not None
     }
     line = {f'health/{name}': value for name, value in values.items()}
     writer.scalars(step, line)
     history.append({'step': step, **line})
-    before = [alarm.name for alarm in told]
-    told[:] = signs.lasting(history)
+    before, now = ({alarm.name: alarm for alarm in alarms} for alarms in (told, signs.lasting(history)))
+    told[:] = now.values()
     progress.ill(told)
-    for alarm in told:
-      if alarm.name not in before:
+    for name, alarm in now.items():
+      if name not in before:
         progress.say(f'warning: {alarm.line()}')
     for name in before:
-      if name not in [alarm.name for alarm in told]:
+      if name not in now:
         progress.say(f'step {step}: {name} is over')
 
   @jax.jit
